@@ -1,0 +1,1 @@
+//! End-to-end tests of the whole binary; the tests themselves are under `tests/tests`.
