@@ -1,0 +1,244 @@
+//! The types a setting can have. Every type has one text form, in which defaults, environment variables and TOML
+//! values are all read, so that a value means the same wherever it is written.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A type of setting.
+pub(crate) trait Kind: Sized {
+    /// How the reference names the type, with its unit.
+    const NAME: &'static str;
+    /// Reads the text form. The error says what was expected.
+    fn read(text: &str) -> Result<Self, String>;
+    /// The text form.
+    fn write(&self) -> String;
+}
+
+fn wrong<T>(wanted: &str, text: &str) -> Result<T, String> {
+    Err(format!("expected {wanted}, found {text:?}"))
+}
+
+impl Kind for String {
+    const NAME: &'static str = "text";
+    fn read(text: &str) -> Result<Self, String> {
+        Ok(text.to_owned())
+    }
+    fn write(&self) -> String {
+        self.clone()
+    }
+}
+
+impl Kind for PathBuf {
+    const NAME: &'static str = "path";
+    fn read(text: &str) -> Result<Self, String> {
+        if text.is_empty() { wrong("a path", text) } else { Ok(Self::from(text)) }
+    }
+    fn write(&self) -> String {
+        self.display().to_string()
+    }
+}
+
+impl Kind for bool {
+    const NAME: &'static str = "true or false";
+    fn read(text: &str) -> Result<Self, String> {
+        match text {
+            "true" | "on" => Ok(true),
+            "false" | "off" => Ok(false),
+            _ => wrong("true or false", text),
+        }
+    }
+    fn write(&self) -> String {
+        self.to_string()
+    }
+}
+
+macro_rules! whole_numbers {
+    ($($number:ty),*) => {$(
+        impl Kind for $number {
+            const NAME: &'static str = "whole number";
+            fn read(text: &str) -> Result<Self, String> {
+                let digits: String = text.chars().filter(|c| *c != '_').collect();
+                digits.parse().or_else(|_| wrong(&format!("a whole number from 0 to {}", Self::MAX), text))
+            }
+            fn write(&self) -> String {
+                self.to_string()
+            }
+        }
+    )*};
+}
+whole_numbers!(u8, u16, u32, u64, usize);
+
+impl Kind for SocketAddr {
+    const NAME: &'static str = "address:port";
+    fn read(text: &str) -> Result<Self, String> {
+        text.parse().or_else(|_| wrong("an address and port such as 127.0.0.1:1883 or [::1]:1883", text))
+    }
+    fn write(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Kind for Vec<SocketAddr> {
+    const NAME: &'static str = "list of address:port";
+    fn read(text: &str) -> Result<Self, String> {
+        text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(SocketAddr::read).collect()
+    }
+    fn write(&self) -> String {
+        self.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+    }
+}
+
+impl Kind for Duration {
+    const NAME: &'static str = "duration";
+    fn read(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let parsed = text.split_at_checked(split).and_then(|(number, unit)| {
+            let millis_per_unit = match unit.trim() {
+                "ms" => 1,
+                "s" => 1_000,
+                "m" => 60_000,
+                "h" => 3_600_000,
+                "d" => 86_400_000,
+                _ => return None,
+            };
+            number.parse::<u64>().ok()?.checked_mul(millis_per_unit)
+        });
+        parsed.map(Self::from_millis).map_or_else(|| wrong("a duration with its unit, such as 500ms, 30s, 5m, 2h, 7d", text), Ok)
+    }
+    fn write(&self) -> String {
+        let millis = self.as_millis();
+        for (unit, size) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)] {
+            if millis != 0 && millis.is_multiple_of(size) {
+                return format!("{}{unit}", millis / size);
+            }
+        }
+        format!("{millis}ms")
+    }
+}
+
+/// A size in bytes; written with KB, MB or GB, powers of 1024.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ByteSize(pub u64);
+
+impl ByteSize {
+    /// The size as a `usize`, saturating where the machine's is smaller.
+    pub fn as_usize(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+impl Kind for ByteSize {
+    const NAME: &'static str = "size";
+    fn read(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let parsed = text.split_at_checked(split).and_then(|(number, unit)| {
+            let factor: u64 = match unit.trim().to_ascii_uppercase().as_str() {
+                "" | "B" => 1,
+                "KB" => 1 << 10,
+                "MB" => 1 << 20,
+                "GB" => 1 << 30,
+                "TB" => 1 << 40,
+                _ => return None,
+            };
+            number.parse::<u64>().ok()?.checked_mul(factor)
+        });
+        parsed.map(Self).map_or_else(|| wrong("a size such as 64KB, 16MB, 1GB", text), Ok)
+    }
+    fn write(&self) -> String {
+        for (unit, shift) in [("TB", 40), ("GB", 30), ("MB", 20), ("KB", 10)] {
+            if self.0 != 0 && self.0.trailing_zeros() >= shift {
+                return format!("{}{unit}", self.0 >> shift);
+            }
+        }
+        self.0.to_string()
+    }
+}
+
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.write())
+    }
+}
+
+macro_rules! choices {
+    ($( $(#[doc = $doc:literal])* $name:ident ($kind:literal) { $( $(#[doc = $vdoc:literal])* $variant:ident = $word:literal ),* $(,)? } )*) => {$(
+        $(#[doc = $doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name { $( $(#[doc = $vdoc])* $variant ),* }
+
+        impl Kind for $name {
+            const NAME: &'static str = $kind;
+            fn read(text: &str) -> Result<Self, String> {
+                match text {
+                    $( $word => Ok(Self::$variant), )*
+                    _ => wrong(concat!("one of", $( " ", $word ),*), text),
+                }
+            }
+            fn write(&self) -> String {
+                match self { $( Self::$variant => $word ),* }.to_owned()
+            }
+        }
+    )*};
+}
+
+choices! {
+    /// On which listeners a client may connect without being authenticated.
+    Anonymous("`loopback` or `everywhere`") {
+        /// Only on listeners bound to a loopback address.
+        Loopback = "loopback",
+        /// On every listener, also one the network can reach.
+        Everywhere = "everywhere",
+    }
+    /// How log lines look.
+    LogFormat("`text` or `json`") {
+        /// For people.
+        Text = "text",
+        /// One JSON object a line.
+        Json = "json",
+    }
+    /// Where an action's queue lives unless the rule says otherwise.
+    QueueKind("`memory` or `disk`") {
+        /// In memory: gone with the process.
+        Memory = "memory",
+        /// A segment log in the data folder.
+        Disk = "disk",
+    }
+    /// What a full queue does with the next row.
+    WhenFull("`block`, `drop_oldest`, `drop_newest` or `dead_letter`") {
+        /// Hold the publisher back.
+        Block = "block",
+        /// Drop the oldest waiting row.
+        DropOldest = "drop_oldest",
+        /// Drop the row that just came.
+        DropNewest = "drop_newest",
+        /// Put the row that just came into the dead letters.
+        DeadLetter = "dead_letter",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_sizes_read_back_what_they_write() {
+        for text in ["0ms", "500ms", "30s", "5m", "2h", "7d"] {
+            assert_eq!(Duration::read(text).unwrap().write(), text);
+        }
+        for text in ["0", "1", "64KB", "16MB", "3GB"] {
+            assert_eq!(ByteSize::read(text).unwrap().write(), text);
+        }
+        assert_eq!(Duration::read("1500ms").unwrap().write(), "1500ms");
+    }
+
+    #[test]
+    fn a_duration_without_a_unit_is_refused() {
+        assert!(Duration::read("30").unwrap_err().contains("with its unit"));
+        assert!(Duration::read("99999999999999999999s").is_err());
+        assert!(ByteSize::read("99999999999GB").is_err());
+    }
+}
