@@ -285,7 +285,8 @@ mod tests {
 
     #[test]
     fn integers_beyond_64_bits_survive_json_both_ways() {
-        let json: serde_json::Value = serde_json::from_str(r#"{"a":123456789012345678901234567890,"b":18446744073709551615,"c":-1}"#).unwrap();
+        let json: serde_json::Value =
+            serde_json::from_str(r#"{"a":123456789012345678901234567890,"b":18446744073709551615,"c":-1}"#).unwrap();
         let value = Value::from_json(&json);
         assert_eq!(value.to_json().to_string(), json.to_string());
         assert_eq!(Value::integer(i128::from(u64::MAX)), Value::text("18446744073709551615").retag_big());
