@@ -114,6 +114,15 @@ pub struct DataFile {
     pub partition: Vec<(String, Option<String>)>,
 }
 
+/// One column of a table snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableColumn {
+    /// Name.
+    pub name: String,
+    /// Type as Arrow writes it, such as `Int64` or `Timestamp(Microsecond, Some("UTC"))`.
+    pub data_type: String,
+}
+
 /// A consistent snapshot of one table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
@@ -123,6 +132,8 @@ pub struct Table {
     pub location: String,
     /// Snapshot version.
     pub version: u64,
+    /// Every column in the table's order, partition columns included. A file may lack the younger ones: they are null.
+    pub columns: Vec<TableColumn>,
     /// Partition columns, in order.
     pub partition_columns: Vec<String>,
     /// Its files.

@@ -17,7 +17,7 @@ pub mod spec;
 pub mod template;
 
 pub use config::{Config, ConfigError, Secret};
-pub use contract::{Client, Connector, DataFile, Lookup, Registry, Sink, Source, SourceItem, Table, Tables, WriteError};
+pub use contract::{Client, Connector, DataFile, Lookup, Registry, Sink, Source, SourceItem, Table, TableColumn, Tables, WriteError};
 pub use error::{Error, ErrorKind, Retry};
 pub use record::Record;
 pub use spec::{ActionSpec, BatchDefaults, Field, FieldKind, Role, Spec};
