@@ -40,7 +40,11 @@ fn members() -> Vec<(String, toml::Table)> {
         .map(|member| {
             let manifest = manifest(&root().join(member.as_str().expect("text")).join("Cargo.toml"));
             let name = manifest["package"]["name"].as_str().expect("name").to_owned();
-            assert_eq!(member.as_str().unwrap_or_default().rsplit('/').next(), Some(name.as_str()), "a folder is named like its crate");
+            assert_eq!(
+                member.as_str().unwrap_or_default().rsplit('/').next(),
+                Some(name.as_str()),
+                "a folder is named like its crate"
+            );
             (name, manifest)
         })
         .collect()
@@ -150,6 +154,9 @@ fn architecture_stays_short_enough_to_be_read() {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
     assert!(text.lines().count() <= 300, "ARCHITECTURE.md has {} lines; 300 is the bound", text.lines().count());
     for room in table().keys() {
-        assert!(text.contains(&format!("`{room}`")) || text.contains(&format!("/{room}`")), "ARCHITECTURE.md does not mention the room {room}");
+        assert!(
+            text.contains(&format!("`{room}`")) || text.contains(&format!("/{room}`")),
+            "ARCHITECTURE.md does not mention the room {room}"
+        );
     }
 }
