@@ -1,0 +1,226 @@
+//! The embedded key-value store: named tables of byte keys and values, and batches over several tables that happen as
+//! a whole. For what must survive a restart and is small: rules, resources, users, dead letters.
+//!
+//! Invariants: a write that answered `Ok` is on the device; a batch is never half there; the engine underneath
+//! (docs/decisions/0002-embedded-store.md) appears in no signature.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use redb::{Database, ReadableDatabase, TableDefinition, TableError};
+
+use crate::error::{Error, ErrorKind};
+
+/// The longest key, bytes.
+pub const KEY_BYTES_MAX: usize = 64 * 1024;
+/// The longest value, bytes.
+pub const VALUE_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// An open store. Clones share it.
+#[derive(Clone)]
+pub struct Kv {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    path: PathBuf,
+    db: Database,
+}
+
+/// Changes that happen together or not at all, in the order they were added.
+#[derive(Clone, Debug, Default)]
+pub struct WriteBatch {
+    ops: Vec<Op>,
+}
+
+#[derive(Clone, Debug)]
+struct Op {
+    table: String,
+    key: Bytes,
+    /// `None` deletes.
+    value: Option<Bytes>,
+}
+
+impl WriteBatch {
+    /// An empty batch.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets `key` of `table`.
+    pub fn put(&mut self, table: &str, key: impl Into<Bytes>, value: impl Into<Bytes>) -> &mut Self {
+        self.ops.push(Op { table: table.to_owned(), key: key.into(), value: Some(value.into()) });
+        self
+    }
+
+    /// Removes `key` of `table`; no error if it is not there.
+    pub fn delete(&mut self, table: &str, key: impl Into<Bytes>) -> &mut Self {
+        self.ops.push(Op { table: table.to_owned(), key: key.into(), value: None });
+        self
+    }
+
+    /// How many changes it has.
+    pub fn len(&self) -> usize {
+        self.ops.len()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.ops.is_empty()
+    }
+}
+
+impl Kv {
+    /// Opens the store in the file `path`, creating it if needed.
+    pub async fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
+        let path = path.into();
+        blocking(move || {
+            if let Some(parent) = path.parent() {
+                std::fs::create_dir_all(parent).map_err(|e| Error::io(parent, "creating the folder", &e))?;
+            }
+            let db = Database::create(&path).map_err(|e| engine_error(&path, "opening", e.into()))?;
+            Ok(Self { inner: Arc::new(Inner { path, db }) })
+        })
+        .await
+    }
+
+    /// The value of `key` in `table`; `None` if the key, or the table, is not there.
+    pub async fn get(&self, table: &str, key: &[u8]) -> Result<Option<Bytes>, Error> {
+        let (inner, table, key) = (Arc::clone(&self.inner), table.to_owned(), key.to_vec());
+        blocking(move || inner.get(&table, &key).map_err(|e| engine_error(&inner.path, "reading", e))).await
+    }
+
+    /// Sets `key` of `table` and resolves when that is durable.
+    pub async fn put(&self, table: &str, key: impl Into<Bytes>, value: impl Into<Bytes>) -> Result<(), Error> {
+        let mut batch = WriteBatch::new();
+        batch.put(table, key, value);
+        self.write(batch).await
+    }
+
+    /// Removes `key` of `table` and resolves when that is durable.
+    pub async fn delete(&self, table: &str, key: impl Into<Bytes>) -> Result<(), Error> {
+        let mut batch = WriteBatch::new();
+        batch.delete(table, key);
+        self.write(batch).await
+    }
+
+    /// Applies `batch` as a whole and resolves when it is durable.
+    pub async fn write(&self, batch: WriteBatch) -> Result<(), Error> {
+        if let Some(op) = batch.ops.iter().find(|op| {
+            op.key.len() > KEY_BYTES_MAX || op.value.as_ref().is_some_and(|value| value.len() > VALUE_BYTES_MAX)
+        }) {
+            let context = format!("a key or value for table {} is too long", op.table);
+            return Err(Error::new(ErrorKind::Invalid, &self.inner.path, context)
+                .remedy("keys are up to 64 KiB, values up to 256 MiB"));
+        }
+        let inner = Arc::clone(&self.inner);
+        blocking(move || inner.write(&batch).map_err(|e| engine_error(&inner.path, "writing", e))).await
+    }
+
+    /// Every key of `table` that begins with `prefix`, with its value, in the order of the keys.
+    pub async fn scan(&self, table: &str, prefix: &[u8]) -> Result<Vec<(Bytes, Bytes)>, Error> {
+        self.scan_page(table, prefix, None, usize::MAX).await
+    }
+
+    /// Like [`Kv::scan`], at most `limit` of them, those behind the key `after`.
+    pub async fn scan_page(
+        &self,
+        table: &str,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Bytes, Bytes)>, Error> {
+        let inner = Arc::clone(&self.inner);
+        let (table, prefix, after) = (table.to_owned(), prefix.to_vec(), after.map(<[u8]>::to_vec));
+        blocking(move || {
+            inner.scan(&table, &prefix, after.as_deref(), limit).map_err(|e| engine_error(&inner.path, "scanning", e))
+        })
+        .await
+    }
+
+    /// The store's file.
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+}
+
+impl Inner {
+    fn get(&self, table: &str, key: &[u8]) -> Result<Option<Bytes>, redb::Error> {
+        let txn = self.db.begin_read()?;
+        match txn.open_table(definition(table)) {
+            Ok(table) => Ok(table.get(key)?.map(|value| Bytes::copy_from_slice(value.value()))),
+            Err(TableError::TableDoesNotExist(_)) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    fn write(&self, batch: &WriteBatch) -> Result<(), redb::Error> {
+        let txn = self.db.begin_write()?;
+        for op in &batch.ops {
+            let mut table = txn.open_table(definition(&op.table))?;
+            match &op.value {
+                Some(value) => table.insert(op.key.as_ref(), value.as_ref())?,
+                None => table.remove(op.key.as_ref())?,
+            };
+        }
+        txn.commit()?;
+        Ok(())
+    }
+
+    fn scan(
+        &self,
+        table: &str,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Bytes, Bytes)>, redb::Error> {
+        let txn = self.db.begin_read()?;
+        let table = match txn.open_table(definition(table)) {
+            Ok(table) => table,
+            Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+            Err(e) => return Err(e.into()),
+        };
+        let mut found = Vec::new();
+        let from = after.map_or(prefix, |after| after.max(prefix));
+        for pair in table.range(from..)? {
+            let (key, value) = pair?;
+            if found.len() >= limit || !key.value().starts_with(prefix) {
+                break;
+            }
+            if after.is_some_and(|after| key.value() <= after) {
+                continue;
+            }
+            found.push((Bytes::copy_from_slice(key.value()), Bytes::copy_from_slice(value.value())));
+        }
+        Ok(found)
+    }
+}
+
+fn definition(table: &str) -> TableDefinition<'_, &'static [u8], &'static [u8]> {
+    TableDefinition::new(table)
+}
+
+/// Runs `work` where it may block.
+async fn blocking<T, F>(work: F) -> Result<T, Error>
+where
+    T: Send + 'static,
+    F: FnOnce() -> Result<T, Error> + Send + 'static,
+{
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(_) => Err(Error::new(ErrorKind::Closed, "", "the server is shutting down")),
+    }
+}
+
+fn engine_error(path: &Path, doing: &str, error: redb::Error) -> Error {
+    match error {
+        redb::Error::Io(e) => Error::io(path, doing, &e),
+        redb::Error::DatabaseAlreadyOpen => Error::new(ErrorKind::Locked, path, "the store is open in another process"),
+        redb::Error::Corrupted(text) => Error::new(ErrorKind::Corrupt, path, format!("{doing}: {text}")),
+        redb::Error::UpgradeRequired(version) => {
+            Error::new(ErrorKind::Version, path, format!("the store has format version {version}"))
+        }
+        other => Error::new(ErrorKind::Io, path, format!("{doing}: {other}")),
+    }
+}
