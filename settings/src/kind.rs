@@ -106,7 +106,9 @@ impl Kind for Duration {
             };
             number.parse::<u64>().ok()?.checked_mul(millis_per_unit)
         });
-        parsed.map(Self::from_millis).map_or_else(|| wrong("a duration with its unit, such as 500ms, 30s, 5m, 2h, 7d", text), Ok)
+        parsed
+            .map(Self::from_millis)
+            .map_or_else(|| wrong("a duration with its unit, such as 500ms, 30s, 5m, 2h, 7d", text), Ok)
     }
     fn write(&self) -> String {
         let millis = self.as_millis();

@@ -90,7 +90,11 @@ impl Reader {
     /// The value of one key: what was given, or the default.
     pub(crate) fn value<K: Kind>(&mut self, section: &str, name: &str, default: &str) -> Option<K> {
         let key = format!("{section}.{name}");
-        let given = self.given.get(&key).cloned().unwrap_or_else(|| Given { text: default.to_owned(), origin: Origin::Default });
+        let given = self
+            .given
+            .get(&key)
+            .cloned()
+            .unwrap_or_else(|| Given { text: default.to_owned(), origin: Origin::Default });
         match K::read(&given.text) {
             Ok(value) => {
                 self.shown.push(Shown { key, value: value.write(), origin: given.origin });
@@ -123,7 +127,11 @@ impl Reader {
             Some(text) => {
                 self.given.insert(key, Given { text, origin });
             }
-            None => self.problems.push(Problem { origin, key, message: "expected one value, found a table or a date".to_owned() }),
+            None => self.problems.push(Problem {
+                origin,
+                key,
+                message: "expected one value, found a table or a date".to_owned(),
+            }),
         }
     }
 
@@ -175,7 +183,8 @@ impl Reader {
     fn judge(&self, settings: &Settings) -> Vec<Problem> {
         let mut problems = Vec::new();
         let mut complain = |key: &str, message: String| {
-            let origin = self.shown.iter().find(|shown| shown.key == key).map_or(Origin::Default, |shown| shown.origin.clone());
+            let origin =
+                self.shown.iter().find(|shown| shown.key == key).map_or(Origin::Default, |shown| shown.origin.clone());
             problems.push(Problem { origin, key: key.to_owned(), message });
         };
         let open = settings.mqtt.bind.iter().find(|address| !address.ip().is_loopback());
@@ -193,8 +202,15 @@ impl Reader {
         if settings.mqtt.bind.is_empty() {
             complain("mqtt.bind", "needs at least one address and port".to_owned());
         }
-        if settings.node.name.is_empty() || settings.node.name.contains(['/', '+', '#', '"']) || settings.node.name.chars().any(char::is_control) {
-            complain("node.name", "must not be empty and must not contain / + # \" or control characters: it is part of topics".to_owned());
+        if settings.node.name.is_empty()
+            || settings.node.name.contains(['/', '+', '#', '"'])
+            || settings.node.name.chars().any(char::is_control)
+        {
+            complain(
+                "node.name",
+                "must not be empty and must not contain / + # \" or control characters: it is part of topics"
+                    .to_owned(),
+            );
         }
         problems
     }

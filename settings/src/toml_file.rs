@@ -43,7 +43,12 @@ pub(crate) fn read(path: &str, text: &str) -> Result<Vec<Entry>, Problem> {
         };
         if keys.is_empty() {
             // An empty section still has to be a known one.
-            entries.push(Entry { section: section.get_ref().to_string(), key: None, text: None, origin: place(section.span().start) });
+            entries.push(Entry {
+                section: section.get_ref().to_string(),
+                key: None,
+                text: None,
+                origin: place(section.span().start),
+            });
         }
         for (key, value) in keys {
             entries.push(Entry {

@@ -24,20 +24,40 @@ fn check(file: &str, env: &[(&str, &str)], expect: &[&str]) {
 fn every_problem_has_its_place_and_a_remedy() {
     check("[mqtt]\nbnd = \"127.0.0.1:1\"\n", &[], &["weir.toml:2:1: mqtt.bnd: unknown key; did you mean bind?"]);
     check("[mqt]\n", &[], &["weir.toml:1:2: mqt: unknown section; did you mean mqtt?"]);
-    check("[nothing_like_it]\n", &[], &[
-        "weir.toml:1:2: nothing_like_it: unknown section; the sections are node, mqtt, api, log, engine, queue, resources",
-    ]);
+    check(
+        "[nothing_like_it]\n",
+        &[],
+        &[
+            "weir.toml:1:2: nothing_like_it: unknown section; the sections are node, mqtt, api, log, engine, queue, resources",
+        ],
+    );
     check("data_dir = \"x\"\n", &[], &["weir.toml:1:1: data_dir: belongs into the section [node]"]);
     check("node = 3\n", &[], &["weir.toml:1:1: node: is a section; write [node] and its keys below it"]);
-    check("[log]\nstop_deadline = \"3s\"\n", &[], &["weir.toml:2:1: log.stop_deadline: unknown key here; it belongs into the section [node]"]);
-    check("[node]\n  stop_deadline = 30\n", &[], &[
-        "weir.toml:2:3: node.stop_deadline: expected a duration with its unit, such as 500ms, 30s, 5m, 2h, 7d, found \"30\"",
-    ]);
-    check("[api]\nbind = \"localhost\"\nbody_bytes_max = \"1 furlong\"\n", &[], &[
-        "weir.toml:2:1: api.bind: expected an address and port such as 127.0.0.1:1883 or [::1]:1883, found \"localhost\"",
-        "weir.toml:3:1: api.body_bytes_max: expected a size such as 64KB, 16MB, 1GB, found \"1 furlong\"",
-    ]);
-    check("[log]\nformat = { a = 1 }\n", &[], &["weir.toml:2:1: log.format: expected one value, found a table or a date"]);
+    check(
+        "[log]\nstop_deadline = \"3s\"\n",
+        &[],
+        &["weir.toml:2:1: log.stop_deadline: unknown key here; it belongs into the section [node]"],
+    );
+    check(
+        "[node]\n  stop_deadline = 30\n",
+        &[],
+        &[
+            "weir.toml:2:3: node.stop_deadline: expected a duration with its unit, such as 500ms, 30s, 5m, 2h, 7d, found \"30\"",
+        ],
+    );
+    check(
+        "[api]\nbind = \"localhost\"\nbody_bytes_max = \"1 furlong\"\n",
+        &[],
+        &[
+            "weir.toml:2:1: api.bind: expected an address and port such as 127.0.0.1:1883 or [::1]:1883, found \"localhost\"",
+            "weir.toml:3:1: api.body_bytes_max: expected a size such as 64KB, 16MB, 1GB, found \"1 furlong\"",
+        ],
+    );
+    check(
+        "[log]\nformat = { a = 1 }\n",
+        &[],
+        &["weir.toml:2:1: log.format: expected one value, found a table or a date"],
+    );
     check("[log]\nformat = \"xml\"\n", &[], &["weir.toml:2:1: log.format: expected one of text json, found \"xml\""]);
 }
 
@@ -50,21 +70,36 @@ fn a_syntax_error_has_line_and_column() {
 
 #[test]
 fn environment_variables_are_checked_like_keys() {
-    check("", &[("WEIR__MQTT__BNID", "x")], &["environment WEIR__MQTT__BNID: mqtt.bnid: unknown key; did you mean bind?"]);
-    check("", &[("WEIR__MQTT", "x")], &["environment WEIR__MQTT: expected WEIR__SECTION__KEY, such as WEIR__MQTT__BIND"]);
-    check("", &[("WEIR__API__BIND", "x")], &[
-        "environment WEIR__API__BIND: api.bind: expected an address and port such as 127.0.0.1:1883 or [::1]:1883, found \"x\"",
-    ]);
+    check(
+        "",
+        &[("WEIR__MQTT__BNID", "x")],
+        &["environment WEIR__MQTT__BNID: mqtt.bnid: unknown key; did you mean bind?"],
+    );
+    check(
+        "",
+        &[("WEIR__MQTT", "x")],
+        &["environment WEIR__MQTT: expected WEIR__SECTION__KEY, such as WEIR__MQTT__BIND"],
+    );
+    check(
+        "",
+        &[("WEIR__API__BIND", "x")],
+        &[
+            "environment WEIR__API__BIND: api.bind: expected an address and port such as 127.0.0.1:1883 or [::1]:1883, found \"x\"",
+        ],
+    );
 }
 
 #[test]
 fn flags_win_over_environment_over_file_over_defaults() {
-    let mut given = sources("[node]\nname = \"file\"\ndata_dir = \"file\"\n[log]\nlevel = \"warn\"\n", &[
-        ("WEIR__NODE__NAME", "env"),
-        ("WEIR__NODE__DATA_DIR", "env"),
-        ("HOME", "not ours"),
-        ("WEIR_URL", "not ours either"),
-    ]);
+    let mut given = sources(
+        "[node]\nname = \"file\"\ndata_dir = \"file\"\n[log]\nlevel = \"warn\"\n",
+        &[
+            ("WEIR__NODE__NAME", "env"),
+            ("WEIR__NODE__DATA_DIR", "env"),
+            ("HOME", "not ours"),
+            ("WEIR_URL", "not ours either"),
+        ],
+    );
     given.flags.push(("node.data_dir", "flag".to_owned(), "--data-dir"));
     let loaded = load(&given).expect("valid");
     assert_eq!((loaded.settings.node.name.as_str(), loaded.settings.log.level.as_str()), ("env", "warn"));
@@ -99,7 +134,10 @@ fn the_reference_page_is_the_one_the_code_prints() {
         fs::write(&page, reference()).expect("writable");
     }
     let written = fs::read_to_string(&page).expect("docs/configuration.md");
-    assert!(written == reference(), "docs/configuration.md is not what `weir config reference` prints; run the test with WEIR_UPDATE=1");
+    assert!(
+        written == reference(),
+        "docs/configuration.md is not what `weir config reference` prints; run the test with WEIR_UPDATE=1"
+    );
 }
 
 #[test]
