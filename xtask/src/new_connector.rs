@@ -23,7 +23,7 @@ pub(crate) fn create(root: &Path, name: &str) -> Result<String, String> {
     let edits = wiring(root, name)?;
     copy(&from, &to, name)?;
     for (file, text) in edits {
-        fs::write(root.join(file), text).map_err(|error| format!("cannot write {file}: {error}"))?;
+        fs::write(root.join(&file), text).map_err(|error| format!("cannot write {file}: {error}"))?;
     }
     Ok(format!(
         "connectors/{name} is there and wired. Next:
