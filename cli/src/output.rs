@@ -50,20 +50,25 @@ pub fn object(out: &mut dyn Write, format: Format, view: &View, item: &Json) -> 
     }
 }
 
-/// Prints the rows of a query. `columns` keeps the order of the SELECT; every row is an object.
-pub fn rows(out: &mut dyn Write, format: Format, columns: &[String], rows: &[Json]) -> io::Result<()> {
+/// Prints the rows of a query: one value a column, in the order of the SELECT. Column names may repeat; JSON keys may not,
+/// so the second `a` becomes `a_2`.
+pub fn rows(out: &mut dyn Write, format: Format, columns: &[String], rows: &[Vec<Json>]) -> io::Result<()> {
+    let mut keys: Vec<String> = Vec::with_capacity(columns.len());
+    for name in columns {
+        let earlier = columns.iter().take(keys.len()).filter(|other| *other == name).count();
+        keys.push(if earlier == 0 { name.clone() } else { format!("{name}_{}", earlier + 1) });
+    }
+    let object = |row: &Vec<Json>| Json::Object(keys.iter().cloned().zip(row.iter().cloned()).collect());
     match format {
         Format::Table | Format::Manual => {
             let cells: Vec<Vec<String>> =
-                rows.iter().map(|row| columns.iter().map(|name| cell(row.get(name))).collect()).collect();
+                rows.iter().map(|row| row.iter().map(|value| cell(Some(value))).collect()).collect();
             table(out, columns, &cells)
         }
-        Format::Json => writeln!(out, "{}", pretty(&Json::Array(rows.to_vec()))),
-        Format::Jsonl => rows.iter().try_for_each(|row| writeln!(out, "{row}")),
-        Format::Yaml => write!(out, "{}", yaml(&Json::Array(rows.to_vec()))),
-        Format::Name => {
-            rows.iter().try_for_each(|row| writeln!(out, "{}", cell(columns.first().and_then(|name| row.get(name)))))
-        }
+        Format::Json => writeln!(out, "{}", pretty(&rows.iter().map(object).collect())),
+        Format::Jsonl => rows.iter().try_for_each(|row| writeln!(out, "{}", object(row))),
+        Format::Yaml => write!(out, "{}", yaml(&rows.iter().map(object).collect())),
+        Format::Name => rows.iter().try_for_each(|row| writeln!(out, "{}", cell(row.first()))),
     }
 }
 
@@ -195,6 +200,6 @@ mod tests {
         ];
         let mut out = Vec::new();
         list(&mut out, Format::Table, &view, &items).unwrap();
-        assert_eq!(String::from_utf8(out).unwrap(), "ID      FOR  NOTE\na\u{fffd}[2J  x,y\nb            two lines\n");
+        assert_eq!(String::from_utf8(out).unwrap(), "ID     FOR  NOTE\na\u{fffd}[2J  x,y\nb           two lines\n");
     }
 }

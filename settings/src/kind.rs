@@ -209,6 +209,13 @@ choices! {
         /// A segment log in the data folder.
         Disk = "disk",
     }
+    /// What a session's full queue drops.
+    DropWhich("`drop_oldest` or `drop_newest`") {
+        /// The message that has waited longest.
+        Oldest = "drop_oldest",
+        /// The message that has just come.
+        Newest = "drop_newest",
+    }
     /// What a full queue does with the next row.
     WhenFull("`block`, `drop_oldest`, `drop_newest` or `dead_letter`") {
         /// Hold the publisher back.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::kind::{Anonymous, ByteSize, Kind, LogFormat, QueueKind, WhenFull};
+use crate::kind::{Anonymous, ByteSize, DropWhich, Kind, LogFormat, QueueKind, WhenFull};
 use crate::load::Reader;
 
 /// One key as the reference shows it.
@@ -88,6 +88,64 @@ sections! {
         bind: Vec<SocketAddr> = "127.0.0.1:1883",
         /// Where clients may connect without being authenticated. `loopback` refuses to start with a `bind` that the network can reach.
         allow_anonymous: Anonymous = "loopback",
+        /// Largest packet a client may send, with its header. Announced to MQTT 5 clients.
+        packet_bytes_max: ByteSize = "1MB",
+        /// Largest packet before the client is known.
+        connect_packet_bytes_max: ByteSize = "64KB",
+        /// How long a connection may take until it is accepted.
+        connect_timeout: Duration = "15s",
+        /// Connections at the same time.
+        connections_max: usize = "100000",
+        /// Connections the system holds for the server before it accepts them.
+        backlog: u32 = "1024",
+        /// Sessions at the same time, connected or not.
+        sessions_max: usize = "200000",
+        /// Messages of QoS 1 and 2 sent to one client and not yet acknowledged (manual §5.11 `max_inflight`).
+        inflight_max: u16 = "32",
+        /// Publishes of QoS 1 and 2 a client may have unacknowledged (MQTT 5 Receive Maximum).
+        receive_max: u16 = "64",
+        /// QoS 2 messages of one client that wait for PUBREL (manual §5.11 `max_awaiting_rel`).
+        awaiting_rel_max: usize = "100",
+        /// Messages that wait for one session, connected or not.
+        queue_messages_max: usize = "1000",
+        /// Bytes of topic and payload that wait for one session.
+        queue_bytes_max: ByteSize = "16MB",
+        /// What a session's full queue drops: the message that waited longest, or the one that just came.
+        queue_full: DropWhich = "drop_oldest",
+        /// Keep QoS 0 messages for disconnected sessions too.
+        queue_qos0_offline: bool = "false",
+        /// Levels of a topic name or filter.
+        topic_levels_max: usize = "128",
+        /// Bytes of a client identifier.
+        client_id_bytes_max: usize = "1024",
+        /// User properties in one packet.
+        user_properties_max: usize = "64",
+        /// Retained messages; 0 turns retained messages off.
+        retained_messages_max: usize = "1000000",
+        /// Bytes of topic and payload of all retained messages.
+        retained_bytes_max: ByteSize = "256MB",
+        /// Retained messages waiting to be sent to one client; more are dropped and counted.
+        retained_backlog_max: usize = "100000",
+        /// Session expiry of MQTT 3 clients without clean session (manual §5.11).
+        session_expiry_v3: Duration = "2h",
+        /// Cap of the session expiry a client may ask for.
+        session_expiry_max: Duration = "7d",
+        /// Cap of the keep alive, whole seconds up to 65535; it also replaces "no keep alive". 0 caps nothing.
+        keepalive_max_secs: u16 = "65535",
+        /// Topic aliases a client may use (MQTT 5 Topic Alias Maximum).
+        topic_alias_max: u16 = "10",
+        /// Subscriptions of one session.
+        subscriptions_max: usize = "10000",
+        /// Filters in one SUBSCRIBE or UNSUBSCRIBE.
+        filters_per_packet_max: usize = "1000",
+        /// Bytes encoded for one client and not yet taken by its socket, before the rest waits in its queue.
+        write_buffer_bytes: ByteSize = "64KB",
+        /// A client whose socket takes nothing for this long is disconnected.
+        write_stall: Duration = "30s",
+        /// After an error, how long the server waits for the client to read the DISCONNECT.
+        linger: Duration = "1s",
+        /// Nodes of the subscription trie that one PUBLISH may visit.
+        match_visits_max: usize = "100000",
     }
     /// The HTTP API.
     api: Api {
@@ -112,8 +170,20 @@ sections! {
     }
     /// The rule engine.
     engine: Engine {
-        /// Most events one evaluation takes at once; an idle server never waits to fill a batch.
-        batch_rows_max: usize = "512",
+        /// Worker tasks; events of one client always go to the same one. 0 takes one for each processor.
+        workers: usize = "0",
+        /// Events one worker's queue holds; when it is full, publishers wait or the event is dropped, by the rule's policy.
+        tap_queue_events_max: usize = "16384",
+        /// Bytes of message payload one worker's queue holds.
+        tap_queue_bytes_max: ByteSize = "64MB",
+        /// Most events evaluated together; an idle server never waits to fill a batch.
+        batch_events_max: usize = "512",
+        /// Failures kept for each rule, for showing.
+        failures_kept: usize = "20",
+        /// Rows each `inspect` action keeps, for showing.
+        inspections_kept: usize = "100",
+        /// Rules a republished message may pass before it is refused as a loop.
+        republish_hops_max: usize = "8",
     }
     /// Queues between rules and actions, where a rule does not say otherwise.
     queue: Queue {
