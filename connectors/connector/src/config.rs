@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use crate::{Field, FieldKind};
+use crate::{Field, FieldKind, Template};
 
 /// Text that is never printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -99,7 +99,9 @@ impl Config {
                 errors.push(unknown_key(fields, key));
                 continue;
             };
-            if value.is_null() || (!field.required && value.as_str() == Some("") && !matches!(field.kind, FieldKind::Text)) {
+            if value.is_null()
+                || (!field.required && value.as_str() == Some("") && !matches!(field.kind, FieldKind::Text))
+            {
                 continue;
             }
             match parse_value(field, value) {
@@ -204,6 +206,26 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Every template among the settings, with the key it is set under (`headers.X-Id` inside a map), so that the
+    /// engine can compare the columns they read with those the rule's plan gives.
+    pub fn templates(&self) -> Vec<(String, Template)> {
+        let mut found = Vec::new();
+        for field in self.fields {
+            match (field.kind, self.values.get(field.name)) {
+                (FieldKind::Template | FieldKind::SqlTemplate, Some(Parsed::Text(text))) => {
+                    found.push((field.name.to_owned(), text));
+                }
+                (FieldKind::TemplateMap, Some(Parsed::Map(map))) => {
+                    found.extend(map.iter().map(|(key, text)| (format!("{}.{key}", field.name), text)));
+                }
+                _ => {}
+            }
+        }
+        found.into_iter().filter_map(|(key, text)| Some((key, Template::parse(text).ok()?))).collect()
+    }
+}
+
 /// The given settings for showing: the values of secret fields are replaced by `******`.
 pub fn masked(fields: &[Field], json: &Json) -> Json {
     let Json::Object(object) = json else { return json.clone() };
@@ -255,7 +277,9 @@ fn kind_of(json: &Json) -> &'static str {
 }
 
 fn parse_value(field: &Field, json: &Json) -> Result<Parsed, String> {
-    let wrong = |wanted: &str| format!("expected {wanted}, found {}", if field.secret { kind_of(json).to_owned() } else { json.to_string() });
+    let wrong = |wanted: &str| {
+        format!("expected {wanted}, found {}", if field.secret { kind_of(json).to_owned() } else { json.to_string() })
+    };
     if field.secret {
         return scalar_text(json).map(|text| Parsed::Secret(Secret::new(text))).ok_or_else(|| wrong("text"));
     }
@@ -264,13 +288,16 @@ fn parse_value(field: &Field, json: &Json) -> Result<Parsed, String> {
             scalar_text(json).map(Parsed::Text).ok_or_else(|| wrong("text"))
         }
         FieldKind::Url => match json.as_str() {
-            Some(text) if text.split_once("://").is_some_and(|(scheme, rest)| !scheme.is_empty() && !rest.is_empty()) => {
+            Some(text)
+                if text.split_once("://").is_some_and(|(scheme, rest)| !scheme.is_empty() && !rest.is_empty()) =>
+            {
                 Ok(Parsed::Text(text.to_owned()))
             }
             _ => Err(wrong("an absolute URL such as http://127.0.0.1:9910/path")),
         },
         FieldKind::Integer { min, max } => {
-            let n = scalar_text(json).and_then(|text| text.parse::<i64>().ok()).ok_or_else(|| wrong("a whole number"))?;
+            let n =
+                scalar_text(json).and_then(|text| text.parse::<i64>().ok()).ok_or_else(|| wrong("a whole number"))?;
             if n < min || n > max {
                 return Err(format!("{n} is out of range: from {min} to {max}"));
             }
@@ -307,9 +334,12 @@ fn parse_value(field: &Field, json: &Json) -> Result<Parsed, String> {
             _ => Err(wrong("an object of text")),
         },
         FieldKind::TextList => match json {
-            Json::Array(items) => {
-                items.iter().map(scalar_text).collect::<Option<Vec<_>>>().map(Parsed::List).ok_or_else(|| wrong("a list of text"))
-            }
+            Json::Array(items) => items
+                .iter()
+                .map(scalar_text)
+                .collect::<Option<Vec<_>>>()
+                .map(Parsed::List)
+                .ok_or_else(|| wrong("a list of text")),
             Json::String(text) => Ok(Parsed::List(text.split(',').map(|item| item.trim().to_owned()).collect())),
             _ => Err(wrong("a list of text")),
         },
@@ -363,13 +393,19 @@ mod tests {
     static FIELDS: &[Field] = &[
         Field { name: "server", doc: "host:port", ..Field::REQUIRED },
         Field { name: "password", secret: true, ..Field::OPTIONAL },
-        Field { name: "pool_size", kind: FieldKind::Integer { min: 1, max: 64 }, default: Some("8"), ..Field::OPTIONAL },
+        Field {
+            name: "pool_size",
+            kind: FieldKind::Integer { min: 1, max: 64 },
+            default: Some("8"),
+            ..Field::OPTIONAL
+        },
         Field { name: "timeout", kind: FieldKind::Duration, default: Some("5s"), ..Field::OPTIONAL },
     ];
 
     #[test]
     fn every_problem_is_named_with_its_key() {
-        let errors = Config::parse(FIELDS, &serde_json::json!({"pool_sise": 3, "pool_size": 100, "timeout": "soon"})).unwrap_err();
+        let errors = Config::parse(FIELDS, &serde_json::json!({"pool_sise": 3, "pool_size": 100, "timeout": "soon"}))
+            .unwrap_err();
         let text: Vec<String> = errors.iter().map(ToString::to_string).collect();
         assert_eq!(
             text,
@@ -380,6 +416,23 @@ mod tests {
                 "server: is required: host:port",
             ]
         );
+    }
+
+    #[test]
+    fn the_templates_of_an_action_are_listed_with_their_keys() {
+        static PARAMS: &[Field] = &[
+            Field { name: "topic", kind: FieldKind::Template, ..Field::REQUIRED },
+            Field { name: "headers", kind: FieldKind::TemplateMap, ..Field::OPTIONAL },
+            Field { name: "plain", ..Field::OPTIONAL },
+        ];
+        let json = serde_json::json!({"topic": "t/${a}", "headers": {"X": "${b}"}, "plain": "${c}"});
+        let names: Vec<String> = Config::parse(PARAMS, &json)
+            .unwrap()
+            .templates()
+            .iter()
+            .map(|(key, template)| format!("{key}: {}", template.names().join(",")))
+            .collect();
+        assert_eq!(names, ["topic: a", "headers.X: b"]);
     }
 
     #[test]

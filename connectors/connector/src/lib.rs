@@ -17,8 +17,10 @@ pub mod spec;
 pub mod template;
 
 pub use config::{Config, ConfigError, Secret};
-pub use contract::{Client, Connector, DataFile, Lookup, Registry, Sink, Source, SourceItem, Table, TableColumn, Tables, WriteError};
+pub use contract::{
+    Client, Connector, DataFile, Lookup, Registry, Sink, Source, SourceItem, Table, TableColumn, Tables, WriteError,
+};
 pub use error::{Error, ErrorKind, Retry};
 pub use record::Record;
 pub use spec::{ActionSpec, BatchDefaults, Field, FieldKind, Role, Spec};
-pub use template::Template;
+pub use template::{JsonTemplate, ParamStyle, Prepared, SqlEscape, Template, header_value, literal_prefix};
