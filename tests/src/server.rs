@@ -50,20 +50,20 @@ pub struct Server {
     folder: PathBuf,
     mqtt: SocketAddr,
     api: SocketAddr,
-    extra: String,
+    environment: Vec<(String, String)>,
 }
 
 impl Server {
     /// Starts `weir start` on free ports with its data in `folder`, and waits until it says it is ready.
-    /// `extra` is appended to the configuration file.
-    pub fn start(folder: &Path, extra: &str) -> io::Result<Self> {
+    /// `environment` overrides settings, as in `("WEIR__MQTT__PACKET_BYTES_MAX", "16MB")`.
+    pub fn start(folder: &Path, environment: &[(&str, &str)]) -> io::Result<Self> {
         let localhost = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let mut server = Self {
             child: None,
             folder: folder.to_path_buf(),
             mqtt: localhost(free_port()?),
             api: localhost(free_port()?),
-            extra: extra.to_owned(),
+            environment: environment.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
         };
         server.start_again()?;
         Ok(server)
@@ -84,17 +84,17 @@ impl Server {
         fs::write(
             &config,
             format!(
-                "[node]\ndata_dir = {:?}\n[mqtt]\nbind = [\"{}\"]\n[api]\nbind = \"{}\"\n{}\n",
+                "[node]\ndata_dir = {:?}\n[mqtt]\nbind = [\"{}\"]\n[api]\nbind = \"{}\"\n",
                 self.data_dir(),
                 self.mqtt,
-                self.api,
-                self.extra
+                self.api
             ),
         )?;
         let log = File::options().create(true).append(true).open(self.folder.join("server.log"))?;
         let child = Command::new(binary()?)
             .args(["start", "--config"])
             .arg(&config)
+            .envs(self.environment.iter().map(|(key, value)| (key, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -147,6 +147,11 @@ impl Server {
             String::from_utf8_lossy(&output.stderr),
             self.log()
         )))
+    }
+
+    /// The process id, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
     }
 
     /// `kill -9`.
