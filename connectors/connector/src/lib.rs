@@ -9,17 +9,23 @@
 //! - Success is reported only after the outside service confirmed it; outcomes are per row.
 //! - This crate knows no DataFusion, no broker, no HTTP API and no concrete system.
 
+pub mod action;
 pub mod config;
 pub mod contract;
+pub mod dead_letter;
 pub mod error;
 pub mod record;
 pub mod spec;
 pub mod template;
 
+pub use action::{
+    ActionHandle, ActionName, ActionParts, ActionSettings, Counters, Delivery, DropReason, Stopped, Submitted, WhenFull,
+};
 pub use config::{Config, ConfigError, Secret};
 pub use contract::{
     Client, Connector, DataFile, Lookup, Registry, Sink, Source, SourceItem, Table, TableColumn, Tables, WriteError,
 };
+pub use dead_letter::{DeadLetterFilter, DeadLetterLimits, DeadLetterPage, DeadLetterView, DeadLetters};
 pub use error::{Error, ErrorKind, Retry};
 pub use record::Record;
 pub use spec::{ActionSpec, BatchDefaults, Field, FieldKind, Role, Spec};
