@@ -1,1 +1,26 @@
-//! (room being built)
+//! The rule engine: plans and compiles SQL rules, runs them over broker events, and routes rows to actions.
+//!
+//! The way in is [`Engine`]. The broker hands events to [`Engine::tap`]; the rule index finds the rules they
+//! concern; workers evaluate them in natural micro-batches and give the rows to action queues.
+//!
+//! Invariants:
+//! - The engine knows no broker, no HTTP and no concrete outside system: it meets them through `model::ports` and
+//!   the connector contract.
+//! - This is the only room that names `datafusion`.
+//! - Rules never run in the publisher's task.
+//! - A row that fails marks itself as failed; it never fails its batch, and never the rule.
+
+mod engine;
+mod error;
+pub mod query;
+mod settings;
+mod spec;
+mod testing;
+mod view;
+
+pub use engine::{Deps, Engine};
+pub use error::{Diagnostic, Error};
+pub use settings::Settings;
+pub use spec::{ActionConfig, OnDecodeError, RuleSpec, SourceLine};
+pub use testing::{Rendered, TestEvent, TestOutcome, test};
+pub use view::{ActionInfo, ActionMetrics, ActionView, Failure, Inspection, RuleMetrics, RuleView};
