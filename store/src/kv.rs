@@ -10,6 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use redb::{Database, ReadableDatabase, TableDefinition, TableError};
 
+use crate::blocking::blocking;
 use crate::error::{Error, ErrorKind};
 
 /// The longest key, bytes.
@@ -199,18 +200,6 @@ impl Inner {
 
 fn definition(table: &str) -> TableDefinition<'_, &'static [u8], &'static [u8]> {
     TableDefinition::new(table)
-}
-
-/// Runs `work` where it may block.
-async fn blocking<T, F>(work: F) -> Result<T, Error>
-where
-    T: Send + 'static,
-    F: FnOnce() -> Result<T, Error> + Send + 'static,
-{
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(_) => Err(Error::new(ErrorKind::Closed, "", "the server is shutting down")),
-    }
 }
 
 fn engine_error(path: &Path, doing: &str, error: redb::Error) -> Error {

@@ -9,17 +9,27 @@
 //! - A failed flush is never tried again and called a success: the log is poisoned until it is reopened.
 //! - Nothing here blocks an async worker thread: disk work runs on the runtime's blocking pool.
 
+mod batch;
+mod blocking;
+mod cursor;
 mod data_dir;
 mod error;
+pub mod files;
+mod format;
 mod kv;
+mod lane;
+mod local;
 mod log;
 mod metrics;
 mod queue;
+mod scan;
+mod segments;
 mod settings;
 
 pub use data_dir::DataDir;
 pub use error::{Error, ErrorKind};
 pub use kv::{KEY_BYTES_MAX, Kv, VALUE_BYTES_MAX, WriteBatch};
+pub use local::LocalLog;
 pub use log::{Batch, Durability, Entry, LogId, Offset, OrderedLog, ShardId, WriterId};
 pub use metrics::{Metrics, MetricsSnapshot};
 pub use queue::{Position, Queue, Rejected};
