@@ -1,1 +1,47 @@
-//! (room being built)
+//! The MQTT broker: 3.1, 3.1.1 and 5.0 over TCP, with sessions, retained messages, wills and shared subscriptions in
+//! memory. It hands everything that happens to the event tap and never knows who listens there.
+//!
+//! ```text
+//! socket → listener → connection ── codec ──▶ handle_*.rs ──▶ node::Core ─┬─▶ event tap (model::ports)
+//!                          ▲                                              └─▶ router → sessions
+//!                          └────────────── session queue ◀────────────────────────────┘
+//! ```
+//!
+//! Invariants:
+//! - Nothing here knows SQL, rules, connectors or HTTP.
+//! - A connection task is the only writer of its socket. Others append to the session's queue and wake it.
+//! - Every edge over which a message is delivered asks the authorizer: publish, subscribe, will (twice), live, retained
+//!   and queued delivery, and the subscriptions of a resumed session.
+//! - A session belongs to the user name it was created with. The same client identifier under another name is refused
+//!   (0x85, return code 2 before MQTT 5) and does not touch the session.
+//! - Everything a client can grow has a bound in [`Settings`], and reaching it is counted.
+//!
+//! Not here yet: TLS and WebSocket listeners, durable sessions and retained messages, `$SYS`, `$delayed`, topic rewrite,
+//! enhanced authentication (a CONNECT with an authentication method is refused with 0x8C), outgoing topic aliases.
+
+pub mod codec;
+mod connection;
+mod counters;
+mod error;
+mod events;
+mod handle;
+mod listener;
+mod node;
+mod registry;
+mod router;
+mod session;
+mod settings;
+mod timers;
+pub mod topics;
+
+pub use counters::{Count, Counters, Dropped};
+pub use error::Error;
+pub use handle::{Broker, ClientSummary, Handle, SubscriptionSummary};
+pub use node::Ports;
+pub use settings::{Listener, QueueFull, Settings};
+
+/// Parts that benches measure on their own; not for other rooms.
+#[doc(hidden)]
+pub mod bench_parts {
+    pub use crate::router::{Envelope, Outgoing};
+}

@@ -1,0 +1,25 @@
+//! Pingresp: gives the sign of life (MQTT 5.0 §3.13).
+
+use super::{Error, Version};
+
+/// gives the sign of life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pingresp;
+
+impl Pingresp {
+    /// Reads the body of a frame, which is empty.
+    pub fn decode(flags: u8, body: &[u8], _: Version) -> Result<Self, Error> {
+        if flags != 0 {
+            return Err(Error::malformed("reserved flags are not zero"));
+        }
+        if !body.is_empty() {
+            return Err(Error::malformed("bytes follow the last field of the packet"));
+        }
+        Ok(Self)
+    }
+
+    /// Appends the packet.
+    pub fn encode(&self, out: &mut Vec<u8>, _: Version) {
+        out.extend([0xd0, 0]);
+    }
+}

@@ -1,0 +1,312 @@
+//! CONNECT: who is it, may it come in, and which session does it get.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::ports::{Access, Login, Verdict};
+use model::{ClientInfo, EventKind, Message, MessageId, Origin, ProtocolVersion, Str};
+use tokio::net::TcpStream;
+
+use super::Connection;
+use super::handle_publish::travelling;
+use crate::codec::{Connack, Connect, LastWill, MAX_REMAINING_LENGTH, Packet, Properties, Property, Reason};
+use crate::node::Core;
+use crate::registry::{Entry, Full, Link, Will};
+use crate::router::split_share;
+use crate::timers::Timer;
+
+/// How a CONNECT is refused.
+pub(super) enum Refusal {
+    /// With a CONNACK.
+    Told(Reason),
+    /// The connection is closed.
+    Silent,
+}
+
+impl From<Reason> for Refusal {
+    fn from(reason: Reason) -> Self {
+        Self::Told(reason)
+    }
+}
+
+/// A former connection of the client has this long to let go of the session; then it is taken away from it.
+const TAKEOVER: Duration = Duration::from_secs(2);
+
+impl Connection {
+    /// Lets the client in, or says why not. Takes `socket` only when it does.
+    pub(super) async fn open(
+        core: &Arc<Core>,
+        socket: &mut Option<TcpStream>,
+        mut connect: Connect,
+        inbox: Vec<u8>,
+        peer: SocketAddr,
+        local: SocketAddr,
+    ) -> Result<Self, Refusal> {
+        let assigned = check(core, &mut connect)?;
+        let mut info = client_info(core, &connect, peer, local);
+        let login = Login { client: Arc::new(info.clone()), password: connect.password.take() };
+        let superuser = match core.ports.authenticate.authenticate(login).await {
+            Verdict::Allow { superuser } => superuser,
+            refused => {
+                let reason = refusal(&refused);
+                core.emit_connack(&info, reason);
+                return Err(reason.into());
+            }
+        };
+        info.is_superuser = superuser;
+        let info = Arc::new(info);
+        let will = check_will(core, &info, connect.will.take()).await?;
+        let silence_max_ms = i64::from(info.keepalive_secs) * 1500;
+        let link = Arc::new(Link::new(info.clone(), core.monotonic_ms(), silence_max_ms));
+        let (entry, session_present) = take_session(core, &info, &link, will).await?;
+        let socket = socket.take().ok_or(Refusal::Silent)?;
+        let mut connection = Self {
+            core: core.clone(),
+            socket,
+            version: info.version,
+            window: window(core, &connect.properties),
+            client_packet_bytes_max: client_packet_bytes_max(&connect.properties),
+            entry,
+            link,
+            info,
+            inbox,
+            outbox: Vec::new(),
+            outbox_sent: 0,
+            pending: VecDeque::new(),
+            unreleased_count: 0,
+            aliases: None,
+            retained_backlog: VecDeque::new(),
+        };
+        connection.welcome(&connect, assigned, session_present).await;
+        Ok(connection)
+    }
+
+    async fn welcome(&mut self, connect: &Connect, assigned: bool, session_present: bool) {
+        if session_present {
+            self.reauthorize_subscriptions().await;
+        }
+        let mut properties = Properties::default();
+        if self.version == ProtocolVersion::V5 {
+            properties = connack_properties(&self.core, &self.info, connect, assigned);
+        }
+        let connack = Connack { session_present, reason: Reason::SUCCESS, properties };
+        Packet::Connack(connack).encode(&mut self.outbox, self.version);
+        if self.link.silence_max_ms > 0 {
+            let due_ms = self.core.monotonic_ms() + self.link.silence_max_ms;
+            self.core.timers.set(due_ms, Timer::KeepAlive(Arc::downgrade(&self.link)));
+        }
+        let kind = if session_present { EventKind::SessionResumed } else { EventKind::SessionCreated };
+        self.core.emit_connack(&self.info, Reason::SUCCESS);
+        self.core.emit_session(kind, &self.info, None);
+        self.core.emit_connected(&self.info, self.window);
+    }
+
+    /// Rights may have changed since the session subscribed: what it may no longer have, it no longer has.
+    async fn reauthorize_subscriptions(&mut self) {
+        let filters: Vec<Str> = self.entry.inner.lock().subscriptions.keys().cloned().collect();
+        for filter in filters {
+            let effective = split_share(&filter).map_or(filter.as_str(), |(_, inner)| inner);
+            if !self.core.allows(&self.info, Access::Subscribe, effective).await {
+                self.entry.inner.lock().subscriptions.remove(&filter);
+                self.core.subscribers.remove(&filter, &self.entry);
+            }
+        }
+    }
+}
+
+/// Checks what needs nobody else; `true`: the client gets a client identifier from the server.
+fn check(core: &Core, connect: &mut Connect) -> Result<bool, Refusal> {
+    let settings = &core.settings;
+    if connect.properties.find(|property| matches!(property, Property::AuthenticationMethod(_)).then_some(())).is_some() {
+        return Err(Reason::BAD_AUTHENTICATION_METHOD.into());
+    }
+    if connect.client_id.len() > settings.client_id_bytes_max {
+        return Err(Reason::CLIENT_IDENTIFIER_NOT_VALID.into());
+    }
+    let will_user_properties = connect.will.as_ref().map_or(0, |will| will.properties.user_property_count());
+    if connect.properties.user_property_count().max(will_user_properties) > settings.user_properties_max {
+        return Err(Reason::QUOTA_EXCEEDED.into());
+    }
+    if !connect.client_id.is_empty() {
+        return Ok(false);
+    }
+    let may_assign = match connect.version {
+        ProtocolVersion::V5 => true,
+        ProtocolVersion::V3_1_1 => connect.clean_start, // [MQTT-3.1.3-7, MQTT-3.1.3-8]
+        ProtocolVersion::V3_1 => false,
+    };
+    if !may_assign {
+        return Err(Reason::CLIENT_IDENTIFIER_NOT_VALID.into());
+    }
+    connect.client_id = format!("auto-{}", uuid::Uuid::new_v4().simple());
+    Ok(true)
+}
+
+fn client_info(core: &Core, connect: &Connect, peer: SocketAddr, local: SocketAddr) -> ClientInfo {
+    let settings = &core.settings;
+    let asked_secs = match connect.version {
+        ProtocolVersion::V5 => session_expiry(&connect.properties).unwrap_or(0),
+        _ if connect.clean_start => 0,
+        _ => settings.session_expiry_v3_secs,
+    };
+    let cap = settings.keepalive_max_secs;
+    let keepalive_secs = match connect.keepalive_secs {
+        0 if cap < u16::MAX => cap,
+        secs => secs.min(cap),
+    };
+    ClientInfo {
+        client_id: Str::new(&connect.client_id),
+        username: connect.username.as_deref().map(Str::new),
+        peer: Some(peer),
+        local: Some(local),
+        version: connect.version,
+        keepalive_secs,
+        clean_start: connect.clean_start,
+        session_expiry_secs: asked_secs.min(settings.session_expiry_max_secs),
+        is_bridge: connect.is_bridge,
+        mountpoint: Str::new(""),
+        connected_at_ms: core.now_ms(),
+        is_superuser: false,
+    }
+}
+
+fn refusal(verdict: &Verdict) -> Reason {
+    match verdict {
+        Verdict::BadCredentials => Reason::BAD_USERNAME_OR_PASSWORD,
+        Verdict::Unavailable => Reason::SERVER_UNAVAILABLE,
+        Verdict::NotAuthorized | Verdict::Allow { .. } => Reason::NOT_AUTHORIZED,
+    }
+}
+
+async fn check_will(core: &Core, info: &Arc<ClientInfo>, will: Option<LastWill>) -> Result<Option<Box<Will>>, Refusal> {
+    let Some(will) = will else { return Ok(None) };
+    if will.topic.split('/').count() > core.settings.topic_levels_max {
+        return Err(Reason::TOPIC_NAME_INVALID.into());
+    }
+    if will.retain && core.settings.retained_messages_max == 0 {
+        return Err(Reason::RETAIN_NOT_SUPPORTED.into());
+    }
+    if will.topic.starts_with('$') || !core.allows(info, Access::Publish, &will.topic).await {
+        return Err(Reason::NOT_AUTHORIZED.into());
+    }
+    let delay = will.properties.find(|property| match property {
+        Property::WillDelayInterval(secs) => Some(*secs),
+        _ => None,
+    });
+    let message = Message {
+        id: MessageId(0),
+        topic: Str::from(will.topic),
+        payload: will.payload,
+        qos: will.qos,
+        retain: will.retain,
+        dup: false,
+        publisher: Some(info.clone()),
+        properties: travelling(&will.properties),
+        received_at_ms: 0,
+        origin: Origin::Will,
+    };
+    Ok(Some(Box::new(Will { message, delay_secs: delay.unwrap_or(0) })))
+}
+
+/// Finds or creates the session and ties `link` to it. `true`: it existed (session present).
+async fn take_session(
+    core: &Arc<Core>,
+    info: &Arc<ClientInfo>,
+    link: &Arc<Link>,
+    will: Option<Box<Will>>,
+) -> Result<(Arc<Entry>, bool), Refusal> {
+    loop {
+        let create = || Arc::new(Entry::new(core.new_session_key(), info.clone(), core.now_ms()));
+        let (entry, is_new) = core
+            .registry
+            .get_or_insert(&info.client_id, core.settings.sessions_max, create)
+            .map_err(|Full| Refusal::Told(Reason::QUOTA_EXCEEDED))?;
+        if entry.owner != info.username {
+            tracing::info!(client_id = ?info.client_id, "refused: the session of this client identifier has another owner");
+            return Err(Reason::CLIENT_IDENTIFIER_NOT_VALID.into());
+        }
+        displace(core, &entry).await;
+        if info.clean_start && !is_new {
+            core.terminate(&entry, "discarded");
+            continue;
+        }
+        let mut inner = entry.inner.lock();
+        if inner.ended || inner.link.is_some() {
+            continue;
+        }
+        inner.expiry_secs = info.session_expiry_secs;
+        inner.will = will;
+        inner.outbound.resume();
+        entry.attach(&mut inner, link.clone());
+        drop(inner);
+        return Ok((entry, !is_new));
+    }
+}
+
+/// Ends the connection that has the session now [MQTT-3.1.4-3] and waits until it has let go, so that everything it
+/// accepted is in the session.
+async fn displace(core: &Arc<Core>, entry: &Arc<Entry>) {
+    loop {
+        let detached = core.detached.notified();
+        let Some(former) = entry.inner.lock().link.clone() else { return };
+        former.end(Reason::SESSION_TAKEN_OVER);
+        if tokio::time::timeout(TAKEOVER, detached).await.is_err() {
+            core.connection_ended(entry, &former, false);
+            return;
+        }
+    }
+}
+
+fn session_expiry(properties: &Properties) -> Option<u32> {
+    properties.find(|property| match property {
+        Property::SessionExpiryInterval(secs) => Some(*secs),
+        _ => None,
+    })
+}
+
+fn window(core: &Core, properties: &Properties) -> u16 {
+    let receive_maximum = properties.find(|property| match property {
+        Property::ReceiveMaximum(count) => Some(*count),
+        _ => None,
+    });
+    receive_maximum.unwrap_or(u16::MAX).min(core.settings.inflight_max)
+}
+
+fn client_packet_bytes_max(properties: &Properties) -> usize {
+    let bytes_max = properties.find(|property| match property {
+        Property::MaximumPacketSize(bytes) => Some(*bytes as usize),
+        _ => None,
+    });
+    bytes_max.unwrap_or(usize::MAX)
+}
+
+/// What the server decided, in the terms of MQTT 5.0 §3.2.2.3; what is as the client assumes is left out.
+fn connack_properties(core: &Core, info: &ClientInfo, connect: &Connect, assigned: bool) -> Properties {
+    let settings = &core.settings;
+    let mut list = Vec::new();
+    if session_expiry(&connect.properties).unwrap_or(0) != info.session_expiry_secs {
+        list.push(Property::SessionExpiryInterval(info.session_expiry_secs));
+    }
+    if assigned {
+        list.push(Property::AssignedClientIdentifier(info.client_id.clone()));
+    }
+    if connect.keepalive_secs != info.keepalive_secs {
+        list.push(Property::ServerKeepAlive(info.keepalive_secs));
+    }
+    if settings.topic_alias_max > 0 {
+        list.push(Property::TopicAliasMaximum(settings.topic_alias_max));
+    }
+    if settings.receive_maximum < u16::MAX {
+        list.push(Property::ReceiveMaximum(settings.receive_maximum));
+    }
+    if settings.packet_bytes_max < MAX_REMAINING_LENGTH {
+        list.push(Property::MaximumPacketSize(u32::try_from(settings.packet_bytes_max).unwrap_or(u32::MAX)));
+    }
+    if settings.retained_messages_max == 0 {
+        list.push(Property::RetainAvailable(false));
+    }
+    Properties(list)
+}
+

@@ -1,0 +1,91 @@
+//! SUBSCRIBE from the client.
+
+use std::sync::Arc;
+
+use model::ports::Access;
+use model::{EventKind, Message, ProtocolVersion, Str};
+
+use super::Connection;
+use super::end::End;
+use crate::codec::{Error, Filter, Packet, Properties, Reason, RetainHandling, Suback, Subscribe, SubscribeOptions};
+use crate::counters::Dropped;
+use crate::registry::Subscribed;
+use crate::router::{Outgoing, split_share};
+use crate::session::Delivery;
+
+impl Connection {
+    pub(super) async fn handle_subscribe(&mut self, packet: Subscribe) -> Result<(), End> {
+        if packet.filters.len() > self.core.settings.filters_per_packet_max {
+            return Err(Error::with(Reason::QUOTA_EXCEEDED, "more filters than filters_per_packet_max").into());
+        }
+        let identifier = packet.identifier();
+        let mut reasons = Vec::with_capacity(packet.filters.len());
+        let mut granted = Vec::new();
+        for Filter { filter, options } in packet.filters {
+            let filter = Str::from(filter);
+            let reason = self.subscribe_one(&filter, options, identifier).await;
+            if !reason.is_error() {
+                granted.push((filter, options.qos as i64));
+            }
+            reasons.push(reason);
+        }
+        self.core.emit_subscriptions(EventKind::ClientSubscribe, EventKind::SessionSubscribed, &self.info, &granted);
+        let packet_id = packet.packet_id;
+        self.send(&Packet::Suback(Suback { packet_id, properties: Properties::default(), reasons }))
+    }
+
+    async fn subscribe_one(&mut self, filter: &Str, options: SubscribeOptions, identifier: Option<u32>) -> Reason {
+        let shared = split_share(filter);
+        let effective = shared.map_or(filter.as_str(), |(_, inner)| inner);
+        if effective.split('/').count() > self.core.settings.topic_levels_max {
+            return Reason::TOPIC_FILTER_INVALID;
+        }
+        if !self.core.allows(&self.info, Access::Subscribe, effective).await {
+            tracing::debug!(client_id = ?self.info.client_id, ?filter, "subscribe denied");
+            return Reason(self.core.settings.subscribe_refused_code);
+        }
+        let is_new = {
+            let mut inner = self.entry.inner.lock();
+            let is_new = !inner.subscriptions.contains_key(filter);
+            if is_new && inner.subscriptions.len() >= self.core.settings.subscriptions_max {
+                return Reason::QUOTA_EXCEEDED;
+            }
+            inner.subscriptions.insert(filter.clone(), Subscribed { options, identifier });
+            is_new
+        };
+        self.core.subscribers.add(filter, &self.entry, options, identifier);
+        let wants_retained = match options.retain_handling {
+            RetainHandling::Always => true,
+            RetainHandling::IfNew => is_new,
+            RetainHandling::Never => false,
+        };
+        // Shared subscriptions get no retained messages (MQTT 5.0 §4.8.2).
+        if wants_retained && shared.is_none() {
+            self.take_retained(filter, options, identifier);
+        }
+        Reason(options.qos as u8)
+    }
+
+    /// Puts the retained messages of `filter` on their way. They enter the queue as it has room, so that a subscription to
+    /// everything does not push live messages out.
+    fn take_retained(&mut self, filter: &str, options: SubscribeOptions, identifier: Option<u32>) {
+        let room = self.core.settings.retained_backlog_max.saturating_sub(self.retained_backlog.len());
+        let mut found: Vec<Arc<Message>> = self.core.retained.read().matching(filter, room.saturating_add(1));
+        if found.len() > room {
+            found.truncate(room);
+            self.core.counters.dropped(Dropped::RetainedBacklogFull, 1);
+        }
+        let own = |message: &Message| {
+            let publisher = message.publisher.as_ref().map(|info| info.client_id.as_str());
+            options.no_local && publisher == Some(&*self.entry.client_id)
+        };
+        let v5 = self.version == ProtocolVersion::V5;
+        let deliveries = found.into_iter().filter(|message| !own(message)).map(|message| Delivery {
+            qos: message.qos.min(options.qos),
+            retain: true,
+            identifiers: identifier.filter(|_| v5).map(|id| Box::from([id])),
+            outgoing: Arc::new(Outgoing::new(message)),
+        });
+        self.retained_backlog.extend(deliveries);
+    }
+}

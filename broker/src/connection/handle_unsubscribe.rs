@@ -1,0 +1,32 @@
+//! UNSUBSCRIBE from the client.
+
+use model::{EventKind, Str};
+
+use super::Connection;
+use super::end::End;
+use crate::codec::{Error, Packet, Properties, Reason, Unsuback, Unsubscribe};
+
+impl Connection {
+    pub(super) fn handle_unsubscribe(&mut self, packet: Unsubscribe) -> Result<(), End> {
+        if packet.filters.len() > self.core.settings.filters_per_packet_max {
+            return Err(Error::with(Reason::QUOTA_EXCEEDED, "more filters than filters_per_packet_max").into());
+        }
+        let mut reasons = Vec::with_capacity(packet.filters.len());
+        let mut removed = Vec::new();
+        for filter in packet.filters {
+            let known = self.entry.inner.lock().subscriptions.remove(filter.as_str());
+            let reason = match known {
+                Some(subscribed) => {
+                    self.core.subscribers.remove(&filter, &self.entry);
+                    removed.push((Str::from(filter), subscribed.options.qos as i64));
+                    Reason::SUCCESS
+                }
+                None => Reason::NO_SUBSCRIPTION_EXISTED,
+            };
+            reasons.push(reason);
+        }
+        self.core.emit_subscriptions(EventKind::ClientUnsubscribe, EventKind::SessionUnsubscribed, &self.info, &removed);
+        let packet_id = packet.packet_id;
+        self.send(&Packet::Unsuback(Unsuback { packet_id, properties: Properties::default(), reasons }))
+    }
+}

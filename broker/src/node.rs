@@ -1,0 +1,313 @@
+//! What all connections share, and what is done to messages and sessions no matter who asks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use model::ports::{Access, Admission, Authenticate, Authorize, Decision, EventTap};
+use model::{Body, ClientInfo, Clock, Event, EventKind, Message, MessageId, Qos, Str, Value};
+use parking_lot::RwLock;
+use tokio::sync::{Notify, watch};
+
+use crate::counters::{Counters, Dropped};
+use crate::events::Fields;
+use crate::registry::{Entry, Link, Registry, Will};
+use crate::router::{Outgoing, Receiver, Retained, Stored, Subscribers};
+use crate::session::{Delivery, QueueLimits};
+use crate::settings::Settings;
+use crate::timers::{Timer, Timers};
+
+/// What the broker needs from others.
+#[derive(Clone)]
+pub struct Ports {
+    /// Gets every event.
+    pub tap: Arc<dyn EventTap>,
+    /// Decides who may connect.
+    pub authenticate: Arc<dyn Authenticate>,
+    /// Decides who may publish, subscribe and receive.
+    pub authorize: Arc<dyn Authorize>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// How far the broker is on its way down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    /// Serving.
+    Running,
+    /// No new connections; the present ones finish.
+    Draining,
+    /// The deadline is over: everything ends where it stands.
+    Aborting,
+}
+
+/// The shared state of the broker.
+pub(crate) struct Core {
+    /// Limits.
+    pub settings: Settings,
+    /// The outside.
+    pub ports: Ports,
+    /// Node name in events.
+    pub node: Str,
+    /// Sessions.
+    pub registry: Registry,
+    /// Subscriptions.
+    pub subscribers: Subscribers,
+    /// Retained messages.
+    pub retained: RwLock<Retained>,
+    /// Counters.
+    pub counters: Counters,
+    /// Due times.
+    pub timers: Timers,
+    /// Where the broker is in its life.
+    pub phase: watch::Sender<Phase>,
+    /// Rings when a connection has let go of its session.
+    pub detached: Notify,
+    /// Rings when a connection is gone.
+    pub gone: Notify,
+    next_session_key: AtomicU64,
+    started: Instant,
+}
+
+impl Core {
+    /// A core without connections.
+    pub(crate) fn new(settings: Settings, ports: Ports) -> Self {
+        Self {
+            node: Str::new(&settings.node),
+            started: ports.clock.instant(),
+            settings,
+            ports,
+            registry: Registry::default(),
+            subscribers: Subscribers::default(),
+            retained: RwLock::default(),
+            counters: Counters::default(),
+            timers: Timers::default(),
+            phase: watch::Sender::new(Phase::Running),
+            detached: Notify::new(),
+            gone: Notify::new(),
+            next_session_key: AtomicU64::new(1),
+        }
+    }
+
+    /// Milliseconds since the epoch.
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.ports.clock.now_ms()
+    }
+
+    /// Milliseconds since the broker started, on a clock that never jumps.
+    pub(crate) fn monotonic_ms(&self) -> i64 {
+        let elapsed = self.ports.clock.instant().saturating_duration_since(self.started);
+        i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// A session key that was never used.
+    pub(crate) fn new_session_key(&self) -> u64 {
+        self.next_session_key.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Asks the authorizer. Superusers are not asked about.
+    pub(crate) async fn allows(&self, client: &ClientInfo, access: Access, topic: &str) -> bool {
+        if client.is_superuser {
+            return true;
+        }
+        match self.ports.authorize.authorize(client, access, topic) {
+            Decision::Allow => true,
+            Decision::Deny => false,
+            Decision::Ask(answer) => answer.await,
+        }
+    }
+
+    /// Takes an authorized message in: to the tap, the retained store and the subscribers. Returns how many sessions it
+    /// went to, and what the publisher's acknowledgement has to wait for.
+    pub(crate) fn ingest(&self, message: Arc<Message>) -> (usize, Admission) {
+        let admission = if self.ports.tap.wants(EventKind::MessagePublish) {
+            self.ports.tap.emit(Event {
+                kind: EventKind::MessagePublish,
+                at_ms: message.received_at_ms,
+                node: self.node.clone(),
+                body: Body::Publish(message.clone()),
+            })
+        } else {
+            Admission::Done
+        };
+        if message.retain {
+            let (count_max, bytes_max) = (self.settings.retained_messages_max, self.settings.retained_bytes_max);
+            if self.retained.write().store(&message, count_max, bytes_max) == Stored::Full {
+                self.counters.dropped(Dropped::RetainedFull, 1);
+            }
+        }
+        (self.route(&message), admission)
+    }
+
+    fn route(&self, message: &Arc<Message>) -> usize {
+        let mut receivers = Vec::new();
+        let publisher = message.publisher.as_ref().map(|info| info.client_id.as_str());
+        if !self.subscribers.resolve(&message.topic, publisher, self.settings.match_visits_max, &mut receivers) {
+            self.counters.dropped(Dropped::MatchCutShort, 1);
+        }
+        if receivers.is_empty() {
+            self.drop_message(message, Dropped::NoSubscribers);
+            return 0;
+        }
+        let outgoing = Arc::new(Outgoing::new(message.clone()));
+        for Receiver { session, qos, retain_as_published, identifiers } in &mut receivers {
+            let delivery = Delivery {
+                outgoing: outgoing.clone(),
+                qos: message.qos.min(*qos),
+                retain: message.retain && *retain_as_published,
+                identifiers: (!identifiers.is_empty()).then(|| std::mem::take(identifiers).into_boxed_slice()),
+            };
+            self.deliver(session, delivery);
+        }
+        receivers.len()
+    }
+
+    /// Puts a message into a session's queue and wakes its connection.
+    pub(crate) fn deliver(&self, entry: &Entry, delivery: Delivery) {
+        let (dropped, info) = {
+            let mut inner = entry.inner.lock();
+            if inner.ended {
+                return;
+            }
+            if inner.link.is_none() && delivery.qos == Qos::AtMostOnce && !self.settings.queue_qos0_offline {
+                let info = inner.info.clone();
+                drop(inner);
+                self.drop_delivery(&delivery, &info, Dropped::Qos0Offline);
+                return;
+            }
+            let was_empty = inner.queue.is_empty();
+            let dropped = inner.queue.push(delivery, self.queue_limits());
+            // A queue that was not empty has woken its connection already.
+            if was_empty && let Some(link) = &inner.link {
+                link.notify.notify_one();
+            }
+            if dropped.is_empty() {
+                return;
+            }
+            (dropped, inner.info.clone())
+        };
+        for delivery in &dropped {
+            self.drop_delivery(delivery, &info, Dropped::QueueFull);
+        }
+    }
+
+    /// The bounds of every session's queue.
+    pub(crate) fn queue_limits(&self) -> QueueLimits {
+        QueueLimits {
+            messages_max: self.settings.queue_messages_max,
+            bytes_max: self.settings.queue_bytes_max,
+            when_full: self.settings.queue_full,
+        }
+    }
+
+    /// Counts and reports a message that did not reach one subscriber.
+    pub(crate) fn drop_delivery(&self, delivery: &Delivery, receiver: &ClientInfo, reason: Dropped) {
+        self.counters.dropped(reason, 1);
+        self.emit(EventKind::MessageDeliveryDropped, || {
+            let mut fields = Fields::of_delivery(&delivery.outgoing.message, receiver);
+            fields.put("reason", Value::text(reason.name()));
+            fields
+        });
+    }
+
+    /// Counts and reports a message that goes nowhere.
+    pub(crate) fn drop_message(&self, message: &Message, reason: Dropped) {
+        self.counters.dropped(reason, 1);
+        self.emit(EventKind::MessageDropped, || {
+            let mut fields = Fields::of_message(message);
+            fields.put("reason", Value::text(reason.name()));
+            fields
+        });
+    }
+
+    /// The connection `link` no longer serves `entry`: publishes the will when it is due, ends the session or lets it
+    /// wait. `will_void`: the client took its leave properly [MQTT-3.14.4-3].
+    pub(crate) fn connection_ended(self: &Arc<Self>, entry: &Arc<Entry>, link: &Arc<Link>, will_void: bool) {
+        let (will_now, will_delay_secs, expiry_secs, epoch) = {
+            let mut inner = entry.inner.lock();
+            if !entry.detach(&mut inner, link) {
+                return;
+            }
+            if will_void {
+                inner.will = None;
+            }
+            if !self.settings.queue_qos0_offline {
+                let dropped = inner.queue.drop_qos0();
+                self.counters.dropped(Dropped::Qos0Offline, dropped as u64);
+            }
+            let delay_secs = inner.will.as_ref().map(|will| will.delay_secs.min(inner.expiry_secs));
+            let will_now = if delay_secs == Some(0) { inner.will.take() } else { None };
+            (will_now, delay_secs.filter(|secs| *secs > 0), inner.expiry_secs, inner.epoch)
+        };
+        if let Some(will) = will_now {
+            self.publish_will(will);
+        }
+        let now_ms = self.monotonic_ms();
+        if let Some(secs) = will_delay_secs {
+            self.timers.set(now_ms + i64::from(secs) * 1000, Timer::WillDelay(entry.clone(), epoch));
+        }
+        if expiry_secs == 0 {
+            self.terminate(entry, "normal");
+        } else {
+            self.timers.set(now_ms + i64::from(expiry_secs) * 1000, Timer::SessionExpiry(entry.clone(), epoch));
+        }
+        self.detached.notify_waiters();
+    }
+
+    /// Ends a session: its subscriptions, its queue, its identity. A will that still waits is published now
+    /// [MQTT-3.1.3-9].
+    pub(crate) fn terminate(self: &Arc<Self>, entry: &Arc<Entry>, reason: &str) {
+        let (subscriptions, will, info, waiting) = {
+            let mut inner = entry.inner.lock();
+            if inner.ended {
+                return;
+            }
+            inner.ended = true;
+            let waiting = inner.queue.len() + inner.outbound.len();
+            inner.queue = Default::default();
+            inner.outbound = Default::default();
+            (std::mem::take(&mut inner.subscriptions), inner.will.take(), inner.info.clone(), waiting)
+        };
+        self.registry.remove(entry);
+        for filter in subscriptions.keys() {
+            self.subscribers.remove(filter, entry);
+        }
+        self.counters.dropped(Dropped::SessionEnded, waiting as u64);
+        if let Some(will) = will {
+            self.publish_will(will);
+        }
+        self.emit_session(EventKind::SessionTerminated, &info, Some(reason));
+    }
+
+    /// Publishes a will if its client may still publish to the topic; asked again here because rights may have changed
+    /// since CONNECT.
+    pub(crate) fn publish_will(self: &Arc<Self>, will: Box<Will>) {
+        let mut message = will.message;
+        message.received_at_ms = self.now_ms();
+        message.id = MessageId::next(message.received_at_ms);
+        let decision = match &message.publisher {
+            Some(info) if !info.is_superuser => self.ports.authorize.authorize(info, Access::Publish, &message.topic),
+            _ => Decision::Allow,
+        };
+        match decision {
+            Decision::Allow => self.publish_will_if(true, message),
+            Decision::Deny => self.publish_will_if(false, message),
+            Decision::Ask(answer) => {
+                let core = self.clone();
+                drop(model::task::spawn("broker-will", async move {
+                    let allowed = answer.await;
+                    core.publish_will_if(allowed, message);
+                }));
+            }
+        }
+    }
+
+    fn publish_will_if(&self, allowed: bool, message: Message) {
+        if allowed {
+            // Nobody is to be acknowledged: the admission has nobody to tell.
+            drop(self.ingest(Arc::new(message)));
+        } else {
+            self.drop_message(&message, Dropped::PublishDenied);
+        }
+    }
+}

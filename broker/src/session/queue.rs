@@ -1,0 +1,109 @@
+//! Messages that wait for one session. Bounded in messages and bytes.
+
+use std::collections::VecDeque;
+
+use model::Qos;
+
+use super::Delivery;
+use crate::settings::QueueFull;
+
+/// The bounds of a [`Queue`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QueueLimits {
+    /// Messages.
+    pub messages_max: usize,
+    /// Bytes of topic and payload.
+    pub bytes_max: usize,
+    /// What gives way.
+    pub when_full: QueueFull,
+}
+
+/// A first-in first-out queue that knows its weight.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    items: VecDeque<Delivery>,
+    bytes: usize,
+    qos0_count: usize,
+}
+
+/// What [`Queue::push`] gave up to keep its bounds; empty when there was room.
+pub(super) type Pushed = Vec<Delivery>;
+
+impl Queue {
+    /// Number of messages.
+    pub(crate) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Bytes of topic and payload that wait.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Appends `delivery`, dropping by policy what is too much; what was dropped is returned.
+    pub(crate) fn push(&mut self, delivery: Delivery, limits: QueueLimits) -> Pushed {
+        let cost = delivery.cost_bytes();
+        let mut dropped = Vec::new();
+        while self.items.len() >= limits.messages_max || self.bytes.saturating_add(cost) > limits.bytes_max {
+            let victim = self.take_oldest_qos0().or_else(|| match limits.when_full {
+                QueueFull::DropOldest if delivery.qos != Qos::AtMostOnce => self.pop_front(),
+                _ => None,
+            });
+            match victim {
+                Some(victim) => dropped.push(victim),
+                None => {
+                    dropped.push(delivery);
+                    return dropped;
+                }
+            }
+        }
+        self.bytes += cost;
+        self.qos0_count += usize::from(delivery.qos == Qos::AtMostOnce);
+        self.items.push_back(delivery);
+        dropped
+    }
+
+    /// The message that has waited longest.
+    pub(crate) fn front(&self) -> Option<&Delivery> {
+        self.items.front()
+    }
+
+    /// Takes the message that has waited longest. An emptied queue gives its memory back.
+    pub(crate) fn pop_front(&mut self) -> Option<Delivery> {
+        let delivery = self.items.pop_front()?;
+        self.forget(&delivery);
+        if self.items.is_empty() && self.items.capacity() > 64 {
+            self.items = VecDeque::new();
+        }
+        Some(delivery)
+    }
+
+    /// Drops what a disconnected session does not keep; returns how many messages that were.
+    pub(crate) fn drop_qos0(&mut self) -> usize {
+        let before = self.items.len();
+        self.items.retain(|delivery| delivery.qos != Qos::AtMostOnce);
+        self.qos0_count = 0;
+        self.bytes = self.items.iter().map(Delivery::cost_bytes).sum();
+        before - self.items.len()
+    }
+
+    fn take_oldest_qos0(&mut self) -> Option<Delivery> {
+        if self.qos0_count == 0 {
+            return None;
+        }
+        let at = self.items.iter().position(|delivery| delivery.qos == Qos::AtMostOnce)?;
+        let delivery = self.items.remove(at)?;
+        self.forget(&delivery);
+        Some(delivery)
+    }
+
+    fn forget(&mut self, delivery: &Delivery) {
+        self.bytes -= delivery.cost_bytes();
+        self.qos0_count -= usize::from(delivery.qos == Qos::AtMostOnce);
+    }
+}
