@@ -25,6 +25,7 @@ mod queue;
 mod scan;
 mod segments;
 mod settings;
+pub mod testing;
 
 pub use data_dir::DataDir;
 pub use error::{Error, ErrorKind};

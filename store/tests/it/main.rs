@@ -1,0 +1,10 @@
+//! Tests of the store through its public form, on real files.
+
+mod crash;
+mod faults;
+mod folder;
+mod full_disk;
+mod kv;
+mod log;
+mod queue;
+mod support;
