@@ -1,0 +1,3 @@
+//! todo
+use super::Function;
+pub(super) const FUNCTIONS: &[Function] = &[];

@@ -1,0 +1,231 @@
+//! A set of paths that are taken out of a JSON document in one pass over its bytes.
+
+use model::{Str, Value};
+
+use super::{JsonError, cursor::Cursor};
+use crate::ops::{self, Step};
+
+/// Paths, each with a slot. The union over several rules is one set: a document is then read once for all of them.
+#[derive(Clone, Debug, Default)]
+pub struct PathSet {
+    nodes: Vec<Node>,
+    paths: Vec<Box<[Step]>>,
+}
+
+/// What is wanted at one place of the document and below it.
+#[derive(Clone, Debug, Default)]
+struct Node {
+    /// Sorted by key.
+    keys: Vec<(Str, usize)>,
+    /// Positive positions of a list.
+    positions: Vec<(i64, usize)>,
+    /// Slots that take the value here, after the rest of a path that only a whole value can answer (a position from
+    /// the end).
+    slots: Vec<(usize, Box<[Step]>)>,
+}
+
+impl Node {
+    fn is_leaf(&self) -> bool {
+        self.keys.is_empty() && self.positions.is_empty()
+    }
+}
+
+impl PathSet {
+    /// The empty set.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many slots there are.
+    pub fn len(&self) -> usize {
+        self.paths.len()
+    }
+
+    /// Whether nothing is wanted.
+    pub fn is_empty(&self) -> bool {
+        self.paths.is_empty()
+    }
+
+    /// The paths, by slot.
+    pub fn paths(&self) -> impl Iterator<Item = &[Step]> {
+        self.paths.iter().map(AsRef::as_ref)
+    }
+
+    /// The slot of `path`, added when it is new.
+    pub fn insert(&mut self, path: &[Step]) -> usize {
+        if let Some(slot) = self.paths.iter().position(|known| known.as_ref() == path) {
+            return slot;
+        }
+        let slot = self.paths.len();
+        self.paths.push(path.into());
+        if self.nodes.is_empty() {
+            self.nodes.push(Node::default());
+        }
+        let mut at = 0;
+        for (done, step) in path.iter().enumerate() {
+            let next = match step {
+                Step::Key(key) => self.child_key(at, key),
+                Step::Index(position) if *position > 0 => self.child_position(at, *position),
+                Step::Index(_) => {
+                    let rest = path.get(done..).unwrap_or_default().into();
+                    if let Some(node) = self.nodes.get_mut(at) {
+                        node.slots.push((slot, rest));
+                    }
+                    return slot;
+                }
+            };
+            at = next;
+        }
+        if let Some(node) = self.nodes.get_mut(at) {
+            node.slots.push((slot, Box::default()));
+        }
+        slot
+    }
+
+    fn child_key(&mut self, at: usize, key: &Str) -> usize {
+        let fresh = self.nodes.len();
+        let Some(node) = self.nodes.get_mut(at) else { return 0 };
+        match node.keys.binary_search_by(|(known, _)| known.as_str().cmp(key.as_str())) {
+            Ok(found) => node.keys.get(found).map_or(0, |(_, child)| *child),
+            Err(place) => {
+                node.keys.insert(place, (key.clone(), fresh));
+                self.nodes.push(Node::default());
+                fresh
+            }
+        }
+    }
+
+    fn child_position(&mut self, at: usize, position: i64) -> usize {
+        let fresh = self.nodes.len();
+        let Some(node) = self.nodes.get_mut(at) else { return 0 };
+        if let Some((_, child)) = node.positions.iter().find(|(known, _)| *known == position) {
+            return *child;
+        }
+        node.positions.push((position, fresh));
+        self.nodes.push(Node::default());
+        fresh
+    }
+
+    /// The values at all paths, by slot; missing where the document has none. The whole document is checked.
+    pub fn extract(&self, bytes: &[u8]) -> Result<Vec<Value>, JsonError> {
+        let mut slots = vec![Value::Missing; self.paths.len()];
+        let Some(root) = self.nodes.first() else { return Ok(slots) };
+        let mut cursor = Cursor::new(bytes)?;
+        self.walk(&mut cursor, root, &mut slots, 0)?;
+        cursor.finish()?;
+        Ok(slots)
+    }
+
+    /// The values at all paths below a value that is already decoded.
+    pub fn extract_from(&self, value: &Value) -> Vec<Value> {
+        let mut slots = vec![Value::Missing; self.paths.len()];
+        if let Some(root) = self.nodes.first() {
+            self.fill(root, value, &mut slots);
+        }
+        slots
+    }
+
+    fn walk(&self, cursor: &mut Cursor<'_>, node: &Node, slots: &mut [Value], depth: usize) -> Result<(), JsonError> {
+        let first = cursor.peek();
+        if !node.slots.is_empty() {
+            let value = cursor.value(depth)?;
+            self.fill(node, &value, slots);
+            return Ok(());
+        }
+        match first {
+            Some(b'{') if !node.keys.is_empty() => {
+                let mut more = cursor.open(b'}', depth)?;
+                while more {
+                    let key = cursor.key()?;
+                    match self.child_of(node, &key) {
+                        Some(child) => {
+                            // A key that comes again replaces everything its first value gave.
+                            self.clear(child, slots);
+                            self.walk(cursor, child, slots, depth + 1)?;
+                        }
+                        None => cursor.skip(depth + 1)?,
+                    }
+                    more = cursor.another(b'}')?;
+                }
+                Ok(())
+            }
+            Some(b'[') if !node.positions.is_empty() => {
+                let mut position = 0;
+                let mut more = cursor.open(b']', depth)?;
+                while more {
+                    position += 1;
+                    match node.positions.iter().find(|(wanted, _)| *wanted == position) {
+                        Some((_, child)) => match self.nodes.get(*child) {
+                            Some(child) => self.walk(cursor, child, slots, depth + 1)?,
+                            None => cursor.skip(depth + 1)?,
+                        },
+                        None => cursor.skip(depth + 1)?,
+                    }
+                    more = cursor.another(b']')?;
+                }
+                Ok(())
+            }
+            Some(b'"') if !node.is_leaf() => {
+                let text = cursor.string()?;
+                if let Some(inner) = ops::decode_text(&text) {
+                    self.fill(node, &inner, slots);
+                }
+                Ok(())
+            }
+            _ => cursor.skip(depth),
+        }
+    }
+
+    fn child_of(&self, node: &Node, key: &str) -> Option<&Node> {
+        let found = match node.keys.as_slice() {
+            [(only, child)] => (only.as_str() == key).then_some(*child)?,
+            keys => {
+                let place = keys.binary_search_by(|(known, _)| known.as_str().cmp(key)).ok()?;
+                keys.get(place)?.1
+            }
+        };
+        self.nodes.get(found)
+    }
+
+    fn clear(&self, node: &Node, slots: &mut [Value]) {
+        for (slot, _) in &node.slots {
+            if let Some(value) = slots.get_mut(*slot) {
+                *value = Value::Missing;
+            }
+        }
+        let children = node.keys.iter().map(|(_, child)| child).chain(node.positions.iter().map(|(_, child)| child));
+        for child in children.filter_map(|child| self.nodes.get(*child)) {
+            self.clear(child, slots);
+        }
+    }
+
+    fn fill(&self, node: &Node, value: &Value, slots: &mut [Value]) {
+        for (slot, rest) in &node.slots {
+            if let Some(place) = slots.get_mut(*slot) {
+                *place = ops::get_path(value, rest);
+            }
+        }
+        if node.is_leaf() {
+            return;
+        }
+        // Text is decoded once for all the steps below it.
+        let decoded;
+        let value = match value {
+            Value::Text(text) => {
+                decoded = ops::decode_text(text).unwrap_or(Value::Missing);
+                &decoded
+            }
+            other => other,
+        };
+        for (key, child) in &node.keys {
+            if let Some(child) = self.nodes.get(*child) {
+                self.fill(child, &ops::get(value, &Step::Key(key.clone())), slots);
+            }
+        }
+        for (position, child) in &node.positions {
+            if let Some(child) = self.nodes.get(*child) {
+                self.fill(child, &ops::get(value, &Step::Index(*position)), slots);
+            }
+        }
+    }
+}
