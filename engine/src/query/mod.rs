@@ -104,7 +104,8 @@ fn check_tables(state: &SessionState, statement: &Statement, known: &[String]) -
     let named = state.resolve_table_references(statement).map_err(|error| Error::plan(&error))?;
     for table in named {
         let in_information_schema = table.schema() == Some("information_schema");
-        if in_information_schema || known_names.contains(table.table()) {
+        let is_function = state.table_functions().contains_key(table.table());
+        if in_information_schema || is_function || known_names.contains(table.table()) {
             continue;
         }
         // SHOW and SET name variables in ways that look like tables; the planner answers those.

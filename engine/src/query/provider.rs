@@ -6,9 +6,8 @@ use async_trait::async_trait;
 use connector::Table;
 use datafusion::arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::ScalarValue;
 use datafusion::common::stats::Precision;
-use datafusion::common::Statistics;
+use datafusion::common::{ScalarValue, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
@@ -74,7 +73,7 @@ impl SnapshotTable {
         }
         Ok(Self {
             schema: Arc::new(Schema::new(fields)),
-            scan_schema: TableSchema::new(Arc::new(Schema::new(stored)), partition),
+            scan_schema: TableSchema::builder(Arc::new(Schema::new(stored))).with_table_partition_cols(partition).build(),
             places,
             files,
             bytes: table.files.iter().map(|file| file.bytes).sum(),

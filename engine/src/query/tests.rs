@@ -76,7 +76,7 @@ async fn queries_answer_over_exactly_the_files_of_the_snapshot() {
         ),
         ("SELECT count(*) AS n, AVG(temp) AS t FROM readings WHERE site = 'a/b c'", json!([{"n": 2, "t": 25.75}])),
         ("select deviceId from readings where site is null", json!([{"deviceId": 3}])),
-        ("WITH hot AS (SELECT * FROM readings WHERE temp > 30) SELECT deviceId FROM hot", json!([{"deviceId": 2}])),
+        ("WITH hot AS (SELECT * FROM readings WHERE temp > 30 AND temp < 1e9) SELECT deviceId FROM hot", json!([{"deviceId": 2}])),
         ("SELECT * FROM \"empty-table\"", json!([])),
         ("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' ORDER BY 1", json!([{"table_name": "empty-table"}, {"table_name": "readings"}])),
         ("SELECT site, count(*) AS n FROM readings GROUP BY site ORDER BY n DESC", json!([{"site": "a/b c", "n": 2}, {"site": null, "n": 1}])),
@@ -145,7 +145,7 @@ async fn a_query_that_needs_more_memory_than_allowed_fails() {
 #[tokio::test]
 async fn results_print_as_table_csv_and_json_lines() {
     let result = query("SELECT deviceId, unit FROM readings ORDER BY 1 DESC LIMIT 2").await.unwrap();
-    assert_eq!(result.to_table(), "deviceId  unit\n--------  -----------\n       3  C, \"grad\"\n       2\n(2 rows)\n");
+    assert_eq!(result.to_table(), "deviceId  unit\n--------  ----------\n       3  C, \"grad\"\n       2\n(2 rows)\n");
     assert_eq!(result.to_csv(), "deviceId,unit\r\n3,\"C, \"\"grad\"\"\n\"\r\n2,\r\n");
     assert_eq!(result.to_jsonl(), "{\"deviceId\":3,\"unit\":\"C, \\\"grad\\\"\\n\"}\n{\"deviceId\":2,\"unit\":null}\n");
 }
