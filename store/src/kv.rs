@@ -204,6 +204,11 @@ fn definition(table: &str) -> TableDefinition<'_, &'static [u8], &'static [u8]> 
 
 fn engine_error(path: &Path, doing: &str, error: redb::Error) -> Error {
     match error {
+        redb::Error::Io(e) if e.kind() == std::io::ErrorKind::InvalidData => {
+            Error::new(ErrorKind::Corrupt, path, format!("{doing}: {e}")).remedy(
+                "the file is left as it is; restore it from a copy, or move it away to begin with an empty store",
+            )
+        }
         redb::Error::Io(e) => Error::io(path, doing, &e),
         redb::Error::DatabaseAlreadyOpen => Error::new(ErrorKind::Locked, path, "the store is open in another process"),
         redb::Error::Corrupted(text) => Error::new(ErrorKind::Corrupt, path, format!("{doing}: {text}")),

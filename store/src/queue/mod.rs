@@ -453,6 +453,8 @@ impl Append {
 
     /// A caller that went away has lost interest, not the record; so a failed send is nothing.
     fn answer(&mut self, result: Result<Position, Error>) {
+        // Before the answer, so that a caller who tries again at once finds the room it had.
+        self.reserved.give_back();
         let records = std::mem::take(&mut self.records);
         if let Some(done) = self.done.take() {
             done.send(result.map_err(|error| Rejected { error, records })).ok();
@@ -478,12 +480,18 @@ struct Reserved {
     kept: bool,
 }
 
-impl Drop for Reserved {
-    fn drop(&mut self) {
-        if !self.kept {
+impl Reserved {
+    fn give_back(&mut self) {
+        if !std::mem::replace(&mut self.kept, true) {
             let mut state = self.inner.state.lock();
             state.bytes = state.bytes.saturating_sub(self.bytes);
         }
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.give_back();
     }
 }
 

@@ -140,6 +140,8 @@ impl Segments {
             // Closed: the folder may be somebody else's by now.
             return Ok(());
         }
+        // Held throughout: two releases at once would both delete what only one may.
+        let mut cursor = self.cursor.lock();
         let (marks, deletable) = {
             let mut index = self.index.lock();
             index.low = index.low.max(low.min(index.end));
@@ -148,7 +150,7 @@ impl Segments {
         };
         // The cursor reaches the device before a file goes, so that a file missing later is known to be missing.
         let sync = deletable > 0 && self.config.fsync == Fsync::Always;
-        self.cursor.lock().write(marks, sync)?;
+        cursor.write(marks, sync)?;
         for _ in 0..deletable {
             let Some(segment) = self.index.lock().segments.pop_front() else { break };
             self.files

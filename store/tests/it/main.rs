@@ -1,6 +1,5 @@
 //! Tests of the store through its public form, on real files.
 
-mod crash;
 mod faults;
 mod folder;
 mod full_disk;

@@ -76,7 +76,9 @@ async fn read_keeps_to_both_bounds_but_always_serves_one() {
     let dir = tempdir().expect("a folder");
     let queue = Queue::open(dir.path(), QueueSettings::default()).await.expect("open");
     queue.append((0..10).map(record).collect()).await.expect("append");
-    for (records_max, bytes_max, count) in [(3, 1000, 3), (100, 36, 2), (100, 35, 1), (100, 0, 1), (0, 1000, 0), (100, 1000, 3)] {
+    for (records_max, bytes_max, count) in
+        [(3, 1000, 3), (100, 36, 2), (100, 35, 1), (100, 0, 1), (0, 1000, 0), (100, 1000, 3)]
+    {
         let got = queue.read(records_max, bytes_max).await.expect("read");
         assert_eq!(got.len(), count, "{records_max} records, {bytes_max} bytes");
     }
@@ -126,11 +128,9 @@ async fn what_can_never_fit_is_invalid_not_full() {
     let queue = Queue::open(dir.path(), settings).await.expect("open");
     let long = || Bytes::from(vec![b'x'; 51]);
     let most = || Bytes::from(vec![b'x'; 50]);
-    for (records, says) in [
-        (vec![], "no records"),
-        (vec![long()], "record_bytes_max is 50"),
-        (vec![most(), most()], "bytes_max is 100"),
-    ] {
+    for (records, says) in
+        [(vec![], "no records"), (vec![long()], "record_bytes_max is 50"), (vec![most(), most()], "bytes_max is 100")]
+    {
         let rejected = queue.append(records.clone()).await.expect_err(says);
         assert_eq!((rejected.error.kind, &rejected.records), (ErrorKind::Invalid, &records));
         assert!(rejected.error.to_string().contains(says), "{}", rejected.error);
