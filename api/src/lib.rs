@@ -7,6 +7,7 @@
 //! - Bodies, connections, answers and time are bounded, by the settings named in the refusal.
 //! - This room knows no concrete system, no SQL engine and no codec of MQTT.
 
+mod apply;
 mod auth;
 mod guard;
 mod health;
@@ -32,6 +33,7 @@ use axum::{Router, middleware};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+pub use apply::{Applied, ApplyError, ApplyOptions, apply, failed_test};
 pub use auth::{CREDENTIALS_FILE, Credentials};
 pub use health::{Health, Phase};
 pub use state::{Clients, Parts};

@@ -1,6 +1,7 @@
 //! What the handlers work with. The binary puts it together.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -23,6 +24,8 @@ pub struct Parts {
     pub dead_letters: connector::DeadLetters,
     /// The connected clients.
     pub clients: Arc<dyn Clients>,
+    /// Folder from which applied pipelines may read secret files.
+    pub secrets_dir: PathBuf,
     /// Whom `/metrics` asks.
     pub metrics: Vec<Arc<dyn Metrics>>,
     /// Who may come in.
@@ -42,8 +45,9 @@ impl fmt::Debug for Parts {
 /// What the API asks of the broker: who is connected.
 #[async_trait]
 pub trait Clients: Send + Sync + 'static {
-    /// Every connected client, in the shape of version 3 (`client_id`, `username`, `ipaddress`, `port`, …), by client id.
-    fn list(&self) -> Vec<Json>;
+    /// Connected clients in the shape of version 3 (`client_id`, `username`, `ipaddress`, `port`, …), by client id: at most
+    /// `limit` after the first `skip`, and how many there are in all.
+    fn list(&self, skip: usize, limit: usize) -> (Vec<Json>, usize);
     /// One connected client in the same shape.
     fn get(&self, client_id: &str) -> Option<Json>;
     /// Disconnects it; `false` when it is not connected.

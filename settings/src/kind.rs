@@ -202,30 +202,12 @@ choices! {
         /// One JSON object a line.
         Json = "json",
     }
-    /// Where an action's queue lives unless the rule says otherwise.
-    QueueKind("`memory` or `disk`") {
-        /// In memory: gone with the process.
-        Memory = "memory",
-        /// A segment log in the data folder.
-        Disk = "disk",
-    }
     /// What a session's full queue drops.
     DropWhich("`drop_oldest` or `drop_newest`") {
         /// The message that has waited longest.
         Oldest = "drop_oldest",
         /// The message that has just come.
         Newest = "drop_newest",
-    }
-    /// What a full queue does with the next row.
-    WhenFull("`block`, `drop_oldest`, `drop_newest` or `dead_letter`") {
-        /// Hold the publisher back.
-        Block = "block",
-        /// Drop the oldest waiting row.
-        DropOldest = "drop_oldest",
-        /// Drop the row that just came.
-        DropNewest = "drop_newest",
-        /// Put the row that just came into the dead letters.
-        DeadLetter = "dead_letter",
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::kind::{Anonymous, ByteSize, DropWhich, Kind, LogFormat, QueueKind, WhenFull};
+use crate::kind::{Anonymous, ByteSize, DropWhich, Kind, LogFormat};
 use crate::load::Reader;
 
 /// One key as the reference shows it.
@@ -130,7 +130,7 @@ sections! {
         session_expiry_v3: Duration = "2h",
         /// Cap of the session expiry a client may ask for.
         session_expiry_max: Duration = "7d",
-        /// Cap of the keep alive, whole seconds up to 65535; it also replaces "no keep alive". 0 caps nothing.
+        /// Cap of the keep alive, whole seconds up to 65535; it also replaces "no keep alive".
         keepalive_max_secs: u16 = "65535",
         /// Topic aliases a client may use (MQTT 5 Topic Alias Maximum).
         topic_alias_max: u16 = "10",
@@ -185,20 +185,22 @@ sections! {
         /// Rules a republished message may pass before it is refused as a loop.
         republish_hops_max: usize = "8",
     }
-    /// Queues between rules and actions, where a rule does not say otherwise.
-    queue: Queue {
-        /// Where a queue of an at_most_once rule lives; an at_least_once rule's queue is always on disk.
-        kind: QueueKind = "memory",
-        /// Most rows waiting in one action's queue.
-        rows_max: usize = "100000",
-        /// Most bytes waiting in one action's queue.
+    /// Rows that could not be delivered. At a bound the oldest make room.
+    dead_letters: DeadLetters {
+        /// Most dead letters.
+        count_max: usize = "100000",
+        /// Most bytes of dead letters, as stored.
         bytes_max: ByteSize = "256MB",
-        /// What happens to the next row when the queue is full.
-        when_full: WhenFull = "drop_newest",
     }
     /// Resources: the connections to outside systems.
     resources: Resources {
         /// How often every resource is asked whether it is alive.
         health_interval: Duration = "15s",
+        /// A check or a connection test that takes longer has failed.
+        check_timeout: Duration = "5s",
+        /// A connection that takes longer to close is left to itself.
+        close_timeout: Duration = "5s",
+        /// Most resources.
+        count_max: usize = "10000",
     }
 }

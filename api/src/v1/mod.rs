@@ -1,7 +1,7 @@
 //! The native API: what version 3 has no words for. Answers are `{"data": …}`, refusals RFC 9457 problems.
 
 mod dead_letters;
-//mod pipelines;
+mod pipelines;
 mod query;
 mod resources;
 mod rules;
@@ -19,7 +19,7 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/dead_letters/replay", post(dead_letters::replay))
         .route("/dead_letters/drop", post(dead_letters::drop))
         .route("/dead_letters/{id}", get(dead_letters::show))
-        //.route("/pipelines/apply", post(pipelines::apply))
+        .route("/pipelines/apply", post(pipelines::apply))
         .route("/resources/{id}/check", post(resources::check))
         .route("/rules/{id}/inspections", get(rules::inspections))
 }
