@@ -2,7 +2,7 @@
 
 use model::Value;
 
-use super::args::{arg, integer, number, wrong};
+use super::args::{arg, number, wrong};
 use super::conversion::float_to_integer;
 use super::{Context, Function, FunctionError, Outcome, Purity};
 use crate::ops::{self, ArithmeticOp, Number};
@@ -200,9 +200,4 @@ fn random(_: &Context, _: &[Value]) -> Outcome {
     // 53 random bits are exactly the precision of a double in [0, 1).
     let bits = uuid::Uuid::new_v4().as_u128() as u64 >> 11;
     Ok(Value::Float(bits as f64 / (1u64 << 53) as f64))
-}
-
-/// Keeps `integer` reachable for the bit family without a second import path.
-pub(super) fn exact(args: &[Value], index: usize) -> Result<i128, FunctionError> {
-    integer(args, index)
 }

@@ -39,10 +39,6 @@ impl<'a> Cursor<'a> {
         None
     }
 
-    pub(super) fn skip_byte(&mut self) {
-        self.at += 1;
-    }
-
     pub(super) fn finish(&mut self) -> Result<(), JsonError> {
         match self.peek() {
             None => Ok(()),

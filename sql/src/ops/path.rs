@@ -30,7 +30,7 @@ pub enum PutStep {
 }
 
 /// A range literal gives at most this many items.
-pub const RANGE_ITEMS_MAX: i128 = 100_000;
+const RANGE_ITEMS_MAX: i128 = 100_000;
 
 /// The value of a JSON text, or `None` when the text is no JSON.
 pub fn decode_text(text: &str) -> Option<Value> {
