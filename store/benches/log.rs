@@ -3,6 +3,8 @@
 //! `cargo bench -p store --bench log`; the folder is `WEIR_BENCH_DIR` or the system's temporary one (which should not be
 //! a tmpfs: a flush costs nothing there).
 
+#![expect(clippy::expect_used, reason = "a bench that cannot run ends")]
+
 use std::path::PathBuf;
 
 use bytes::Bytes;

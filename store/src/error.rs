@@ -115,3 +115,31 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_names_kind_path_place_and_remedy() {
+        let error = Error::new(ErrorKind::Corrupt, "/data/q/0.seg", "3 records are not what was written")
+            .at(52)
+            .remedy("restore the file");
+        let text = "corrupt: /data/q/0.seg: 3 records are not what was written (at byte 52); restore the file";
+        assert_eq!(error.to_string(), text);
+    }
+
+    #[test]
+    fn a_disk_without_room_is_told_from_other_failures() {
+        let table = [
+            (io::ErrorKind::StorageFull, ErrorKind::DiskFull),
+            (io::ErrorKind::QuotaExceeded, ErrorKind::DiskFull),
+            (io::ErrorKind::FileTooLarge, ErrorKind::DiskFull),
+            (io::ErrorKind::NotFound, ErrorKind::NotFound),
+            (io::ErrorKind::PermissionDenied, ErrorKind::Io),
+        ];
+        for (system, kind) in table {
+            assert_eq!(Error::io(Path::new("x"), "writing", &system.into()).kind, kind, "{system}");
+        }
+    }
+}

@@ -47,8 +47,8 @@ pub trait File: fmt::Debug + Send + Sync {
     fn sync_data(&self) -> io::Result<()>;
     /// Cuts or extends the file.
     fn set_len(&self, len: u64) -> io::Result<()>;
-    /// The length, bytes.
-    fn len(&self) -> io::Result<u64>;
+    /// The length of the file, bytes.
+    fn size(&self) -> io::Result<u64>;
 }
 
 /// The operating system's files.
@@ -109,7 +109,7 @@ impl File for OsFile {
         self.0.set_len(len)
     }
 
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
     }
 }

@@ -1,6 +1,8 @@
 //! The embedded key-value store: named tables of byte keys and values, and batches over several tables that happen as
 //! a whole. For what must survive a restart and is small: rules, resources, users, dead letters.
 //!
+//! Writes that wait at the same time share one transaction and so one flush, as in the logs.
+//!
 //! Invariants: a write that answered `Ok` is on the device; a batch is never half there; the engine underneath
 //! (docs/decisions/0002-embedded-store.md) appears in no signature.
 
@@ -8,10 +10,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::RwLock;
 use redb::{Database, ReadableDatabase, TableDefinition, TableError};
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::blocking::blocking;
 use crate::error::{Error, ErrorKind};
+use crate::lane::{Committer, Lane, submit};
 
 /// The longest key, bytes.
 pub const KEY_BYTES_MAX: usize = 64 * 1024;
@@ -26,8 +32,21 @@ pub struct Kv {
 
 struct Inner {
     path: PathBuf,
-    db: Database,
+    /// Empty once closed. Users hold it for reading, also those that write: the engine orders them itself.
+    db: RwLock<Option<Database>>,
+    lane: Lane<Write>,
 }
+
+/// One batch on its way to the disk.
+struct Write {
+    batch: WriteBatch,
+    /// Room in the lane, given back with the write.
+    _room: Option<OwnedSemaphorePermit>,
+    done: oneshot::Sender<Result<(), Error>>,
+}
+
+/// Bound on the batches waiting in memory, bytes; at the bound a write waits.
+const PENDING_BYTES_MAX: u32 = 8 * 1024 * 1024;
 
 /// Changes that happen together or not at all, in the order they were added.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +60,12 @@ struct Op {
     key: Bytes,
     /// `None` deletes.
     value: Option<Bytes>,
+}
+
+impl Op {
+    fn bytes(&self) -> usize {
+        self.table.len() + self.key.len() + self.value.as_ref().map_or(0, Bytes::len)
+    }
 }
 
 impl WriteBatch {
@@ -76,12 +101,13 @@ impl Kv {
     /// Opens the store in the file `path`, creating it if needed.
     pub async fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
         let path = path.into();
+        let lane = Lane::new(Handle::current(), PENDING_BYTES_MAX);
         blocking(move || {
             if let Some(parent) = path.parent() {
                 std::fs::create_dir_all(parent).map_err(|e| Error::io(parent, "creating the folder", &e))?;
             }
             let db = Database::create(&path).map_err(|e| engine_error(&path, "opening", e.into()))?;
-            Ok(Self { inner: Arc::new(Inner { path, db }) })
+            Ok(Self { inner: Arc::new(Inner { path, db: RwLock::new(Some(db)), lane }) })
         })
         .await
     }
@@ -89,7 +115,7 @@ impl Kv {
     /// The value of `key` in `table`; `None` if the key, or the table, is not there.
     pub async fn get(&self, table: &str, key: &[u8]) -> Result<Option<Bytes>, Error> {
         let (inner, table, key) = (Arc::clone(&self.inner), table.to_owned(), key.to_vec());
-        blocking(move || inner.get(&table, &key).map_err(|e| engine_error(&inner.path, "reading", e))).await
+        blocking(move || inner.with("reading", |db| get(db, &table, &key))).await
     }
 
     /// Sets `key` of `table` and resolves when that is durable.
@@ -115,8 +141,12 @@ impl Kv {
             return Err(Error::new(ErrorKind::Invalid, &self.inner.path, context)
                 .remedy("keys are up to 64 KiB, values up to 256 MiB"));
         }
-        let inner = Arc::clone(&self.inner);
-        blocking(move || inner.write(&batch).map_err(|e| engine_error(&inner.path, "writing", e))).await
+        let closed = || self.inner.closed();
+        let bytes: usize = batch.ops.iter().map(Op::bytes).sum();
+        let room = self.inner.lane.room(bytes as u64).await.ok_or_else(closed)?;
+        let (done, committed) = oneshot::channel();
+        submit(&self.inner, Write { batch, _room: Some(room), done });
+        committed.await.unwrap_or_else(|_| Err(closed()))
     }
 
     /// Every key of `table` that begins with `prefix`, with its value, in the order of the keys.
@@ -134,8 +164,21 @@ impl Kv {
     ) -> Result<Vec<(Bytes, Bytes)>, Error> {
         let inner = Arc::clone(&self.inner);
         let (table, prefix, after) = (table.to_owned(), prefix.to_vec(), after.map(<[u8]>::to_vec));
+        blocking(move || inner.with("scanning", |db| scan(db, &table, &prefix, after.as_deref(), limit))).await
+    }
+
+    /// Takes no more writes, commits those that wait, and lets go of the file. Only then may it be opened again.
+    pub async fn close(&self) -> Result<(), Error> {
+        self.inner.lane.close();
+        let (done, committed) = oneshot::channel();
+        // A write of nothing is committed behind everything submitted before it.
+        submit(&self.inner, Write { batch: WriteBatch::new(), _room: None, done });
+        // Whether it could be committed does not matter: it is nothing.
+        drop(committed.await);
+        let inner = Arc::clone(&self.inner);
         blocking(move || {
-            inner.scan(&table, &prefix, after.as_deref(), limit).map_err(|e| engine_error(&inner.path, "scanning", e))
+            drop(inner.db.write().take());
+            Ok(())
         })
         .await
     }
@@ -147,55 +190,87 @@ impl Kv {
 }
 
 impl Inner {
-    fn get(&self, table: &str, key: &[u8]) -> Result<Option<Bytes>, redb::Error> {
-        let txn = self.db.begin_read()?;
-        match txn.open_table(definition(table)) {
-            Ok(table) => Ok(table.get(key)?.map(|value| Bytes::copy_from_slice(value.value()))),
-            Err(TableError::TableDoesNotExist(_)) => Ok(None),
-            Err(e) => Err(e.into()),
+    fn with<T>(&self, doing: &str, work: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, Error> {
+        match &*self.db.read() {
+            Some(db) => work(db).map_err(|e| engine_error(&self.path, doing, e)),
+            None => Err(self.closed()),
         }
     }
 
-    fn write(&self, batch: &WriteBatch) -> Result<(), redb::Error> {
-        let txn = self.db.begin_write()?;
-        for op in &batch.ops {
-            let mut table = txn.open_table(definition(&op.table))?;
-            match &op.value {
-                Some(value) => table.insert(op.key.as_ref(), value.as_ref())?,
-                None => table.remove(op.key.as_ref())?,
-            };
-        }
-        txn.commit()?;
-        Ok(())
+    fn closed(&self) -> Error {
+        Error::new(ErrorKind::Closed, &self.path, "the store is closed")
     }
+}
 
-    fn scan(
-        &self,
-        table: &str,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<(Bytes, Bytes)>, redb::Error> {
-        let txn = self.db.begin_read()?;
-        let table = match txn.open_table(definition(table)) {
-            Ok(table) => table,
-            Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-            Err(e) => return Err(e.into()),
+fn get(db: &Database, table: &str, key: &[u8]) -> Result<Option<Bytes>, redb::Error> {
+    let txn = db.begin_read()?;
+    match txn.open_table(definition(table)) {
+        Ok(table) => Ok(table.get(key)?.map(|value| Bytes::copy_from_slice(value.value()))),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(e) => Err(e.into()),
+    }
+}
+
+fn write(db: &Database, group: &[Write]) -> Result<(), redb::Error> {
+    let txn = db.begin_write()?;
+    for op in group.iter().flat_map(|write| &write.batch.ops) {
+        let mut table = txn.open_table(definition(&op.table))?;
+        match &op.value {
+            Some(value) => table.insert(op.key.as_ref(), value.as_ref())?,
+            None => table.remove(op.key.as_ref())?,
         };
-        let mut found = Vec::new();
-        let from = after.map_or(prefix, |after| after.max(prefix));
-        for pair in table.range(from..)? {
-            let (key, value) = pair?;
-            if found.len() >= limit || !key.value().starts_with(prefix) {
-                break;
-            }
-            if after.is_some_and(|after| key.value() <= after) {
-                continue;
-            }
-            found.push((Bytes::copy_from_slice(key.value()), Bytes::copy_from_slice(value.value())));
-        }
-        Ok(found)
     }
+    txn.commit()?;
+    Ok(())
+}
+
+fn scan(
+    db: &Database,
+    table: &str,
+    prefix: &[u8],
+    after: Option<&[u8]>,
+    limit: usize,
+) -> Result<Vec<(Bytes, Bytes)>, redb::Error> {
+    let txn = db.begin_read()?;
+    let table = match txn.open_table(definition(table)) {
+        Ok(table) => table,
+        Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+        Err(e) => return Err(e.into()),
+    };
+    let mut found = Vec::new();
+    let from = after.map_or(prefix, |after| after.max(prefix));
+    for pair in table.range(from..)? {
+        let (key, value) = pair?;
+        if found.len() >= limit || !key.value().starts_with(prefix) {
+            break;
+        }
+        if after.is_some_and(|after| key.value() <= after) {
+            continue;
+        }
+        found.push((Bytes::copy_from_slice(key.value()), Bytes::copy_from_slice(value.value())));
+    }
+    Ok(found)
+}
+
+impl Committer for Inner {
+    type Item = Write;
+
+    fn lane(&self) -> &Lane<Write> {
+        &self.lane
+    }
+
+    fn commit(&self, group: Vec<Write>) {
+        let result = match group.iter().all(|write| write.batch.is_empty()) {
+            true => Ok(()),
+            false => self.with("writing", |db| write(db, &group)),
+        };
+        for waiting in group {
+            // A caller that went away has lost interest, not the write.
+            waiting.done.send(result.clone()).ok();
+        }
+    }
+
+    fn tidy(&self) {}
 }
 
 fn definition(table: &str) -> TableDefinition<'_, &'static [u8], &'static [u8]> {
@@ -210,7 +285,12 @@ fn engine_error(path: &Path, doing: &str, error: redb::Error) -> Error {
             )
         }
         redb::Error::Io(e) => Error::io(path, doing, &e),
-        redb::Error::DatabaseAlreadyOpen => Error::new(ErrorKind::Locked, path, "the store is open in another process"),
+        redb::Error::DatabaseAlreadyOpen => {
+            Error::new(ErrorKind::Locked, path, "the store is open already, in this process or another")
+                .remedy("close it there first")
+        }
+        redb::Error::PreviousIo => Error::new(ErrorKind::Poisoned, path, format!("{doing}: an earlier write failed"))
+            .remedy("check the disk, then restart the server; what was confirmed before is kept"),
         redb::Error::Corrupted(text) => Error::new(ErrorKind::Corrupt, path, format!("{doing}: {text}")),
         redb::Error::UpgradeRequired(version) => {
             Error::new(ErrorKind::Version, path, format!("the store has format version {version}"))

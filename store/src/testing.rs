@@ -99,7 +99,7 @@ impl Files for FaultyFiles {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
         let existed = path.exists();
         let inner = OsFiles.open(path, mode)?;
-        let len = inner.len()?;
+        let len = inner.size()?;
         let mut weather = self.weather.lock();
         weather.flushed.entry(path.to_owned()).or_insert(Flushed { len, named: existed });
         Ok(Arc::new(FaultyFile { path: path.to_owned(), inner, weather: Arc::clone(&self.weather) }))
@@ -162,7 +162,7 @@ impl File for FaultyFile {
     fn sync_data(&self) -> io::Result<()> {
         let mut weather = self.weather.lock();
         weather.sync()?;
-        let len = self.inner.len()?;
+        let len = self.inner.size()?;
         weather.flushed.entry(self.path.clone()).or_default().len = len;
         Ok(())
     }
@@ -174,7 +174,7 @@ impl File for FaultyFile {
         self.inner.set_len(len)
     }
 
-    fn len(&self) -> io::Result<u64> {
-        self.inner.len()
+    fn size(&self) -> io::Result<u64> {
+        self.inner.size()
     }
 }

@@ -4,6 +4,8 @@
 //! line to its output for each confirmed append and *before* each acknowledgement. The parent kills it somewhere in
 //! between, opens the queue itself, and compares. `harness = false`, because of the child.
 
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;

@@ -9,6 +9,7 @@
 //!   restart: its outcome is unknown.
 //! - An acknowledgement is a hint that reaches the disk soon; losing it brings the record back, nothing more.
 
+mod append;
 mod window;
 
 use std::collections::VecDeque;
@@ -19,16 +20,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, OwnedMutexGuard, OwnedSemaphorePermit, oneshot};
+use tokio::sync::{Notify, OwnedMutexGuard, oneshot};
 
 use crate::blocking::blocking;
 use crate::error::{Error, ErrorKind};
 use crate::files::{Files, OsFiles};
 use crate::format::{Kind, framed_len};
-use crate::lane::{Committer, Lane, submit, wake};
+use crate::lane::{Lane, submit, wake};
 use crate::metrics::Metrics;
 use crate::segments::{Config, Item, Reader, Segments};
 use crate::settings::QueueSettings;
+use append::{Append, Reserved};
 use window::Window;
 
 /// A record's number in its queue. Numbers grow by one and are never used twice.
@@ -145,11 +147,11 @@ impl Queue {
             Ok(reserved) => reserved,
             Err(error) => return Err(Rejected { error, records }),
         };
-        let Some(room) = inner.lane.room(reserved.bytes).await else {
+        let Some(room) = inner.lane.room(reserved.bytes()).await else {
             return Err(Rejected { error: inner.closed(), records });
         };
         let (done, confirmed) = oneshot::channel();
-        submit(inner, Append { records, reserved, _room: Some(room), done: Some(done) });
+        submit(inner, Append::new(records, reserved, Some(room), done));
         match confirmed.await {
             Ok(result) => result,
             Err(_) => Err(Rejected { error: inner.closed(), records: Vec::new() }),
@@ -287,9 +289,9 @@ impl Queue {
         self.inner.state.lock().closed = true;
         self.inner.lane.close();
         let (done, committed) = oneshot::channel();
-        let reserved = Reserved { inner: Arc::clone(&self.inner), bytes: 0, kept: true };
+        let reserved = Reserved::new(&self.inner, 0);
         // An append of nothing is committed behind everything submitted before it.
-        submit(&self.inner, Append { records: Vec::new(), reserved, _room: None, done: Some(done) });
+        submit(&self.inner, Append::new(Vec::new(), reserved, None, done));
         drop(committed.await);
         let inner = Arc::clone(&self.inner);
         let closed = blocking(move || {
@@ -376,7 +378,7 @@ impl Inner {
                 .remedy("wait for the sink, raise bytes_max, or choose a policy that drops"));
         }
         state.bytes += bytes;
-        Ok(Reserved { inner: Arc::clone(self), bytes, kept: false })
+        Ok(Reserved::new(self, bytes))
     }
 
     /// Fetches items; with `memory_only` it stops before a system call and answers false if more could be had.
@@ -431,97 +433,6 @@ impl State {
                 self.bytes = self.bytes.saturating_sub(bytes);
                 None
             }
-        }
-    }
-}
-
-/// One append on its way to the disk.
-#[derive(Debug)]
-struct Append {
-    records: Vec<Bytes>,
-    reserved: Reserved,
-    /// Room in the lane, given back with the append.
-    _room: Option<OwnedSemaphorePermit>,
-    done: Option<oneshot::Sender<Result<Position, Rejected>>>,
-}
-
-impl Append {
-    fn finish(mut self, result: Result<Position, Error>) {
-        self.reserved.kept = result.is_ok();
-        self.answer(result);
-    }
-
-    /// A caller that went away has lost interest, not the record; so a failed send is nothing.
-    fn answer(&mut self, result: Result<Position, Error>) {
-        // Before the answer, so that a caller who tries again at once finds the room it had.
-        self.reserved.give_back();
-        let records = std::mem::take(&mut self.records);
-        if let Some(done) = self.done.take() {
-            done.send(result.map_err(|error| Rejected { error, records })).ok();
-        }
-    }
-}
-
-impl Drop for Append {
-    /// An append that is dropped without an answer (a panic in a commit) gives its records back.
-    fn drop(&mut self) {
-        if self.done.is_some() {
-            let error = self.reserved.inner.closed();
-            self.answer(Err(error));
-        }
-    }
-}
-
-/// Bytes counted against the bound; given back unless the append succeeded.
-#[derive(Debug)]
-struct Reserved {
-    inner: Arc<Inner>,
-    bytes: u64,
-    kept: bool,
-}
-
-impl Reserved {
-    fn give_back(&mut self) {
-        if !std::mem::replace(&mut self.kept, true) {
-            let mut state = self.inner.state.lock();
-            state.bytes = state.bytes.saturating_sub(self.bytes);
-        }
-    }
-}
-
-impl Drop for Reserved {
-    fn drop(&mut self) {
-        self.give_back();
-    }
-}
-
-impl Committer for Inner {
-    type Item = Append;
-
-    fn lane(&self) -> &Lane<Append> {
-        &self.lane
-    }
-
-    fn commit(&self, group: Vec<Append>) {
-        let bodies = group.iter().flat_map(|append| &append.records);
-        let result =
-            if bodies.clone().next().is_some() { self.segments.append(bodies) } else { Ok(self.segments.end()) };
-        let mut next = result.as_ref().copied().unwrap_or_default();
-        for append in group {
-            if !append.records.is_empty() {
-                self.segments.metrics().appends(1);
-            }
-            let first = next;
-            next += append.records.len() as u64;
-            append.finish(result.as_ref().map(|_| Position(first)).map_err(Error::clone));
-        }
-        self.changed.notify_waiters();
-    }
-
-    fn tidy(&self) {
-        let low = self.state.lock().window.low();
-        if let Err(error) = self.segments.release(low) {
-            tracing::warn!(%error, "acknowledgements are not on disk; they will be tried again with the next ones");
         }
     }
 }

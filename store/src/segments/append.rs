@@ -136,7 +136,7 @@ pub(super) fn create_segment(
     let fail = |doing: &str, e: std::io::Error| CreateFault::Write(Error::io(&path, doing, &e));
     let file: Arc<dyn File> = files.open(&path, OpenMode::Create).map_err(|e| fail("creating a segment", e))?;
     // What an earlier attempt on a full disk left behind is at most a header; anything longer holds records.
-    if file.len().map_err(|e| fail("creating a segment", e))? > SEGMENT_HEADER_BYTES as u64 {
+    if file.size().map_err(|e| fail("creating a segment", e))? > SEGMENT_HEADER_BYTES as u64 {
         return Err(CreateFault::Write(Error::new(
             ErrorKind::Corrupt,
             path,

@@ -97,7 +97,7 @@ fn find_segments(dir: &Path, files: &dyn Files, config: &Config) -> Result<VecDe
     for base in bases {
         let path = segment_path(dir, base);
         let file = files.open(&path, OpenMode::Read).map_err(|e| Error::io(&path, "opening a segment", &e))?;
-        let len = file.len().map_err(|e| Error::io(&path, "opening a segment", &e))?;
+        let len = file.size().map_err(|e| Error::io(&path, "opening a segment", &e))?;
         let salt = read_header(&*file, &path, base, config)?.ok();
         found.push_back(Found { segment: Segment { base, path: path.into(), len }, salt });
     }
@@ -168,7 +168,7 @@ impl Opening<'_> {
         };
         let confirmed = if self.config.fsync == Fsync::Always { known.end.max(known.low) } else { 0 };
         if walk.seq < confirmed && known.low < confirmed {
-            walk.gap = walk.gap.or(Some((walk.pos, walk.seq.max(known.low))));
+            walk.gap.get_or_insert_with(|| (walk.pos, walk.seq.max(known.low)));
         } else if walk.seq < known.end && self.config.fsync == Fsync::Never {
             let lost = known.end - walk.seq;
             tracing::warn!(path = %path.display(), lost, "records at the end were never flushed and are gone");

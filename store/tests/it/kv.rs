@@ -20,7 +20,9 @@ async fn tables_are_separate_and_survive_reopening() {
     kv.put("rules", "b", "3").await.expect("put");
     kv.delete("rules", "b").await.expect("delete");
     kv.delete("never made", "b").await.expect("delete of nothing");
-    drop(kv);
+    kv.close().await.expect("close");
+    assert_eq!(kv.get("rules", b"a").await.expect_err("closed").kind, ErrorKind::Closed);
+    assert_eq!(kv.put("rules", "a", "1").await.expect_err("closed").kind, ErrorKind::Closed);
     let kv = Kv::open(&path).await.expect("open again");
     let table: [(&str, &str, Option<&str>); 5] = [
         ("rules", "a", Some("1")),
@@ -73,7 +75,7 @@ async fn a_store_open_elsewhere_and_a_file_that_is_none_are_named() {
     let kv = Kv::open(&path).await.expect("open");
     let error = Kv::open(&path).await.err().expect("twice");
     assert_eq!((error.kind, &error.path), (ErrorKind::Locked, &path));
-    drop(kv);
+    kv.close().await.expect("close");
     let other = dir.path().join("other");
     std::fs::write(&other, vec![b'x'; 100_000]).expect("written");
     let error = Kv::open(&other).await.err().expect("no store");
