@@ -246,8 +246,12 @@ impl Publish for Handle {
             return Err(PublishError::Closed);
         }
         validate_topic(&message.topic).map_err(|error| PublishError::InvalidTopic(error.to_string()))?;
-        let (count, admission) = self.core.ingest(Arc::new(message));
-        match admission {
+        let ingested = self.core.ingest(Arc::new(message));
+        if let Some(entry) = &ingested.pressed {
+            self.core.wait_for_relief(entry).await;
+        }
+        let count = ingested.receiver_count;
+        match ingested.admission {
             Admission::Done => Ok(count),
             Admission::Pending(answer) => match answer.await.unwrap_or(Err(Refused::Unavailable)) {
                 Ok(()) => Ok(count),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use model::ports::{Access, Admission, Authenticate, Authorize, Decision, EventTap};
 use model::{Body, ClientInfo, Clock, Event, EventKind, Message, MessageId, Qos, Str, Value};
@@ -13,7 +13,7 @@ use crate::counters::{Counters, Dropped};
 use crate::events::Fields;
 use crate::registry::{Entry, Link, Registry, Will};
 use crate::router::{Outgoing, Receiver, Retained, Stored, Subscribers};
-use crate::session::{Delivery, QueueLimits};
+use crate::session::{Delivery, Queue, QueueLimits};
 use crate::settings::Settings;
 use crate::timers::{Timer, Timers};
 
@@ -28,6 +28,16 @@ pub struct Ports {
     pub authorize: Arc<dyn Authorize>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
+}
+
+/// What became of a message that was taken in.
+pub(crate) struct Ingested {
+    /// Sessions it was routed to.
+    pub(crate) receiver_count: usize,
+    /// What the publisher's acknowledgement has to wait for.
+    pub(crate) admission: Admission,
+    /// A receiver that is about to be outrun; see [`Core::wait_for_relief`].
+    pub(crate) pressed: Option<Arc<Entry>>,
 }
 
 /// How far the broker is on its way down.
@@ -117,9 +127,8 @@ impl Core {
         }
     }
 
-    /// Takes an authorized message in: to the tap, the retained store and the subscribers. Returns how many sessions it
-    /// went to, and what the publisher's acknowledgement has to wait for.
-    pub(crate) fn ingest(&self, message: Arc<Message>) -> (usize, Admission) {
+    /// Takes an authorized message in: to the tap, the retained store and the subscribers.
+    pub(crate) fn ingest(&self, message: Arc<Message>) -> Ingested {
         let admission = if self.ports.tap.wants(EventKind::MessagePublish) {
             self.ports.tap.emit(Event {
                 kind: EventKind::MessagePublish,
@@ -136,10 +145,11 @@ impl Core {
                 self.counters.dropped(Dropped::RetainedFull, 1);
             }
         }
-        (self.route(&message), admission)
+        let (receiver_count, pressed) = self.route(&message);
+        Ingested { receiver_count, admission, pressed }
     }
 
-    fn route(&self, message: &Arc<Message>) -> usize {
+    fn route(&self, message: &Arc<Message>) -> (usize, Option<Arc<Entry>>) {
         let mut receivers = Vec::new();
         let publisher = message.publisher.as_ref().map(|info| info.client_id.as_str());
         if !self.subscribers.resolve(&message.topic, publisher, self.settings.match_visits_max, &mut receivers) {
@@ -147,9 +157,10 @@ impl Core {
         }
         if receivers.is_empty() {
             self.drop_message(message, Dropped::NoSubscribers);
-            return 0;
+            return (0, None);
         }
         let outgoing = Arc::new(Outgoing::new(message.clone()));
+        let mut pressed = None;
         for Receiver { session, qos, retain_as_published, identifiers } in &mut receivers {
             let delivery = Delivery {
                 outgoing: outgoing.clone(),
@@ -157,37 +168,64 @@ impl Core {
                 retain: message.retain && *retain_as_published,
                 identifiers: (!identifiers.is_empty()).then(|| std::mem::take(identifiers).into_boxed_slice()),
             };
-            self.deliver(session, delivery);
+            if self.deliver(session, delivery) {
+                pressed = Some(session.clone());
+            }
         }
-        receivers.len()
+        (receivers.len(), pressed)
     }
 
-    /// Puts a message into a session's queue and wakes its connection.
-    pub(crate) fn deliver(&self, entry: &Entry, delivery: Delivery) {
-        let (dropped, info) = {
-            let mut inner = entry.inner.lock();
-            if inner.ended {
-                return;
-            }
-            if inner.link.is_none() && delivery.qos == Qos::AtMostOnce && !self.settings.queue_qos0_offline {
-                let info = inner.info.clone();
+    /// Puts a message into a session's queue and wakes its connection. `true` when the queue is more than half full and its
+    /// client has kept up so far.
+    fn deliver(&self, entry: &Entry, delivery: Delivery) -> bool {
+        let mut inner = entry.inner.lock();
+        if inner.ended {
+            return false;
+        }
+        let Some(link) = inner.link.clone() else {
+            let info = inner.info.clone();
+            if delivery.qos == Qos::AtMostOnce && !self.settings.queue_qos0_offline {
                 drop(inner);
                 self.drop_delivery(&delivery, &info, Dropped::Qos0Offline);
-                return;
+                return false;
             }
-            let was_empty = inner.queue.is_empty();
             let dropped = inner.queue.push(delivery, self.queue_limits());
-            // A queue that was not empty has woken its connection already.
-            if was_empty && let Some(link) = &inner.link {
-                link.notify.notify_one();
-            }
-            if dropped.is_empty() {
-                return;
-            }
-            (dropped, inner.info.clone())
+            drop(inner);
+            dropped.iter().for_each(|delivery| self.drop_delivery(delivery, &info, Dropped::QueueFull));
+            return false;
         };
-        for delivery in &dropped {
-            self.drop_delivery(delivery, &info, Dropped::QueueFull);
+        let was_empty = inner.queue.is_empty();
+        let dropped = inner.queue.push(delivery, self.queue_limits());
+        let pressed = self.is_half_full(&inner.queue) && !link.is_slow.load(Ordering::Relaxed);
+        drop(inner);
+        // A queue that was not empty has woken its connection already.
+        if was_empty {
+            link.notify.notify_one();
+        }
+        dropped.iter().for_each(|delivery| self.drop_delivery(delivery, &link.info, Dropped::QueueFull));
+        pressed
+    }
+
+    /// Whether a queue is so full that its publishers should wait a moment.
+    pub(crate) fn is_half_full(&self, queue: &Queue) -> bool {
+        queue.len() > self.settings.queue_messages_max / 2 || queue.bytes() > self.settings.queue_bytes_max / 2
+    }
+
+    /// Lets a client that is merely outrun catch up before its queue has to drop messages. One that does not within
+    /// `publish_wait_ms` is slow and waited for no more: a consumer must not hold the publishers.
+    pub(crate) async fn wait_for_relief(&self, entry: &Entry) {
+        let link = {
+            let inner = entry.inner.lock();
+            inner.link.clone().filter(|link| self.is_half_full(&inner.queue) && !link.is_slow.load(Ordering::Relaxed))
+        };
+        let Some(link) = link else { return };
+        let relief = link.relief.notified();
+        // The relief may have come between the two lines above; whoever rings after this one is heard.
+        if !self.is_half_full(&entry.inner.lock().queue) {
+            return;
+        }
+        if tokio::time::timeout(Duration::from_millis(self.settings.publish_wait_ms), relief).await.is_err() {
+            link.is_slow.store(true, Ordering::Relaxed);
         }
     }
 
@@ -240,7 +278,7 @@ impl Core {
             (will_now, delay_secs.filter(|secs| *secs > 0), inner.expiry_secs, inner.epoch)
         };
         if let Some(will) = will_now {
-            self.publish_will(will);
+            self.publish_will(*will);
         }
         let now_ms = self.monotonic_ms();
         if let Some(secs) = will_delay_secs {
@@ -274,14 +312,14 @@ impl Core {
         }
         self.counters.dropped(Dropped::SessionEnded, waiting as u64);
         if let Some(will) = will {
-            self.publish_will(will);
+            self.publish_will(*will);
         }
         self.emit_session(EventKind::SessionTerminated, &info, Some(reason));
     }
 
     /// Publishes a will if its client may still publish to the topic; asked again here because rights may have changed
     /// since CONNECT.
-    pub(crate) fn publish_will(self: &Arc<Self>, will: Box<Will>) {
+    pub(crate) fn publish_will(self: &Arc<Self>, will: Will) {
         let mut message = will.message;
         message.received_at_ms = self.now_ms();
         message.id = MessageId::next(message.received_at_ms);

@@ -86,6 +86,10 @@ pub(crate) struct Link {
     pub last_seen_ms: AtomicI64,
     /// Silence after which the connection ends, milliseconds; 0 = never.
     pub silence_max_ms: i64,
+    /// Rings when the session's queue has shrunk below half of its bound; publishers wait for it.
+    pub(crate) relief: Notify,
+    /// The client did not keep up within the time publishers wait; nobody waits until it has caught up.
+    pub(crate) is_slow: AtomicBool,
     /// Messages received, for the client list.
     pub received_count: AtomicU64,
     /// Messages sent, for the client list.
@@ -101,6 +105,8 @@ impl Link {
             order: Mutex::new(None),
             last_seen_ms: AtomicI64::new(now_ms),
             silence_max_ms,
+            relief: Notify::new(),
+            is_slow: AtomicBool::new(false),
             received_count: AtomicU64::new(0),
             sent_count: AtomicU64::new(0),
         }
@@ -178,11 +184,6 @@ impl Registry {
     /// Number of sessions.
     pub(crate) fn len(&self) -> usize {
         self.sessions.read().len()
-    }
-
-    /// Whether there is no session.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// The session of a client identifier.

@@ -63,6 +63,9 @@ pub struct Settings {
     pub write_buffer_bytes: usize,
     /// A client whose socket takes nothing for this long is disconnected, milliseconds. Default 30,000.
     pub write_stall_ms: u64,
+    /// How long a publisher waits for a connected subscriber whose queue is more than half full, milliseconds. Default 50;
+    /// a subscriber that does not catch up meanwhile is not waited for again until it has.
+    pub publish_wait_ms: u64,
     /// After an error close, how long the broker waits for the client to read the DISCONNECT, milliseconds. Default 1,000.
     pub linger_ms: u64,
     /// Nodes one PUBLISH may visit in the subscription trie. Default 100,000.
@@ -131,6 +134,7 @@ impl Default for Settings {
             filters_per_packet_max: 1_000,
             write_buffer_bytes: 64 << 10,
             write_stall_ms: 30_000,
+            publish_wait_ms: 50,
             linger_ms: 1_000,
             match_visits_max: 100_000,
             subscribe_refused_code: 0x87,

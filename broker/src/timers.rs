@@ -101,7 +101,7 @@ fn fire(core: &Arc<Core>, timer: Timer) {
                 if inner.epoch == epoch { inner.will.take() } else { None }
             };
             if let Some(will) = will {
-                core.publish_will(will);
+                core.publish_will(*will);
             }
         }
     }

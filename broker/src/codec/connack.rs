@@ -49,7 +49,8 @@ impl Connack {
     /// Appends the packet. A reason that MQTT 3 has no return code for must not be sent to such a client.
     pub fn encode(&self, out: &mut Vec<u8>, version: Version) {
         with_length(out, 0x20, |out| {
-            out.push(u8::from(self.session_present));
+            // MQTT 3.1 has a reserved byte where later versions have this flag.
+            out.push(u8::from(self.session_present && version != Version::V3_1));
             if version == Version::V5 {
                 out.push(self.reason.0);
                 self.properties.encode(out);

@@ -55,6 +55,10 @@ impl Connection {
             }
             batch.push(next);
         }
+        if !self.core.is_half_full(&inner.queue) {
+            self.link.is_slow.store(false, Ordering::Relaxed);
+            self.link.relief.notify_waiters();
+        }
     }
 
     async fn send_publish(&mut self, delivery: &Delivery, packet_id: u16, dup: bool) -> Result<(), End> {

@@ -41,8 +41,14 @@ impl Connection {
             received_at_ms,
             origin: Origin::Client,
         });
-        let (_, admission) = self.core.ingest(message);
-        self.acknowledge(packet_id, qos, admission.into())
+        let ingested = self.core.ingest(message);
+        self.acknowledge(packet_id, qos, ingested.admission.into())?;
+        // A client that outruns itself has only itself to wait for: its own queue is served by this very task.
+        if let Some(entry) = ingested.pressed.filter(|entry| entry.key != self.entry.key) {
+            self.write_some()?;
+            self.core.wait_for_relief(&entry).await;
+        }
+        Ok(())
     }
 
     /// The topic name with its alias resolved (MQTT 5.0 §3.3.2.3.4).
@@ -69,6 +75,9 @@ impl Connection {
         let settings = &self.core.settings;
         if topic.split('/').count() > settings.topic_levels_max {
             return Err(Error::with(Reason::TOPIC_NAME_INVALID, "a topic with more levels than topic_levels_max").into());
+        }
+        if header.properties.find(|property| matches!(property, Property::SubscriptionIdentifier(_)).then_some(())).is_some() {
+            return Err(Error::protocol("a subscription identifier from a client [MQTT-3.3.4-6]").into());
         }
         if header.properties.user_property_count() > settings.user_properties_max {
             return Err(Error::with(Reason::QUOTA_EXCEEDED, "more user properties than user_properties_max").into());

@@ -53,7 +53,7 @@ struct Connection {
     /// QoS 2 messages of this connection without PUBREL; they count against the receive maximum.
     unreleased_count: usize,
     /// Topics by alias, as the client set them.
-    aliases: Option<Box<HashMap<u16, Str>>>,
+    aliases: Option<HashMap<u16, Str>>,
     /// Retained messages on their way into the queue.
     retained_backlog: VecDeque<Delivery>,
     /// Unacknowledged messages the client takes.

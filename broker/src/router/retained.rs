@@ -37,11 +37,6 @@ impl Retained {
         self.count
     }
 
-    /// Whether there is none.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
     /// Bytes of topic and payload.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
@@ -53,8 +48,8 @@ impl Retained {
             self.remove(&message.topic);
             return Stored::Yes;
         }
-        let cost = cost(message);
-        let old = self.get(&message.topic).map(|old| cost_of(old));
+        let cost = cost_bytes(message);
+        let old = self.get(&message.topic).map(|old| cost_bytes(old));
         if old.is_none() && self.count >= messages_max || self.bytes - old.unwrap_or(0) + cost > bytes_max {
             return Stored::Full;
         }
@@ -92,7 +87,7 @@ impl Retained {
         let levels: Vec<&str> = topic.split('/').collect();
         if let Some(old) = take(&mut self.roots, &levels) {
             self.count -= 1;
-            self.bytes -= cost_of(&old);
+            self.bytes -= cost_bytes(&old);
         }
     }
 
@@ -126,12 +121,8 @@ fn keep(message: &Arc<Message>) -> Arc<Message> {
     Arc::new(kept)
 }
 
-fn cost(message: &Message) -> usize {
+fn cost_bytes(message: &Message) -> usize {
     message.topic.len() + message.payload.len()
-}
-
-fn cost_of(message: &Arc<Message>) -> usize {
-    cost(message)
 }
 
 /// Depth is bounded by the levels of a topic (`topic_levels_max`).

@@ -64,11 +64,6 @@ impl Subscribers {
         self.trie.read().len()
     }
 
-    /// Whether nobody subscribes to anything.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Adds or replaces the subscription of `session` to `filter`.
     pub(crate) fn add(&self, filter: &str, session: &Arc<Entry>, options: SubscribeOptions, identifier: Option<u32>) {
         let member = Member { session: session.clone(), options, identifier };

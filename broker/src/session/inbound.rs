@@ -42,8 +42,4 @@ impl Inbound {
         self.open.len()
     }
 
-    /// Whether no exchange is open.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.open.is_empty()
-    }
 }

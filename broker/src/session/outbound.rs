@@ -53,11 +53,6 @@ impl Outbound {
         self.inflight.len()
     }
 
-    /// Whether nothing is in flight.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.inflight.is_empty()
-    }
-
     /// A new connection has taken the session up: everything in flight is to be sent again [MQTT-4.4.0-1].
     pub(crate) fn resume(&mut self) {
         for entry in &mut self.inflight {
