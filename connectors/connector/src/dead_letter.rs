@@ -1,14 +1,31 @@
 //! Rows that could not be delivered, kept in the key-value store until somebody looks at them, replays or drops them.
-//! (Signatures; the bodies are in the next commit.)
+//!
+//! Invariants:
+//! - Bounded by count and bytes; the oldest makes room, and that is counted.
+//! - A replayed letter is removed only after its action's queue has the row (on disk, for an at_least_once action). A
+//!   crash in between leaves both.
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-use model::{Clock, Str};
+use model::codec::{decode_value, encode_value};
+use model::ports::{Admission, Metrics, Refused, Sample, SampleKind};
+use model::{Clock, Str, Value};
+use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::Value as Json;
-use store::Kv;
+use store::{Kv, WriteBatch};
 
-use crate::{Error, ErrorKind};
+use crate::action::{ActionName, Shared, Undelivered, decode_record, encode_record};
+use crate::{Error, ErrorKind, Record};
+
+const TABLE: &str = "dead_letters";
+/// Letters read at once when opening.
+const PAGE: usize = 512;
+/// A replay into a queue that has no room is an error after this time.
+const REPLAY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Bounds of the dead letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +45,35 @@ impl Default for DeadLetterLimits {
 /// The dead letters of a server. Clones share them.
 #[derive(Clone)]
 pub struct DeadLetters {
-    _kv: Kv,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    kv: Kv,
+    limits: DeadLetterLimits,
+    clock: Arc<dyn Clock>,
+    /// What is stored, without the rows. Written only under `writing`.
+    index: Mutex<Index>,
+    /// Held across each change of the store, so that index and store agree.
+    writing: tokio::sync::Mutex<()>,
+    /// Running actions by id, for replay.
+    actions: Mutex<HashMap<Str, Weak<Shared>>>,
+    evicted: AtomicU64,
+}
+
+#[derive(Default)]
+struct Index {
+    letters: BTreeMap<Str, Entry>,
+    bytes: u64,
+    /// Time and number of the youngest id ever given.
+    last: (u64, u64),
+}
+
+#[derive(Clone)]
+struct Entry {
+    bytes: u64,
+    rule: Str,
+    action: Str,
 }
 
 /// One dead letter for showing.
@@ -36,10 +81,10 @@ pub struct DeadLetters {
 pub struct DeadLetterView {
     /// Sortable by time of arrival.
     pub id: Str,
-    /// Error class: [`ErrorKind::name`], `expired` or `queue_full`.
+    /// Error class: [`ErrorKind::name`], `expired`, `queue_full` or `too_large`.
     pub class: Str,
     /// What went wrong, as the connector said it.
-    pub error: String,
+    pub error: Str,
     /// Attempts made.
     pub attempts: u32,
     /// First attempt, milliseconds since the epoch.
@@ -71,6 +116,13 @@ pub struct DeadLetterFilter {
     pub action: Option<Str>,
 }
 
+impl DeadLetterFilter {
+    fn holds(&self, entry: &Entry) -> bool {
+        self.rule.as_ref().is_none_or(|rule| *rule == entry.rule)
+            && self.action.as_ref().is_none_or(|action| *action == entry.action)
+    }
+}
+
 /// Dead letters, oldest first.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DeadLetterPage {
@@ -81,10 +133,32 @@ pub struct DeadLetterPage {
 }
 
 impl DeadLetters {
-    /// Opens them.
+    /// Opens the letters in `kv`.
     pub async fn open(kv: Kv, limits: DeadLetterLimits, clock: Arc<dyn Clock>) -> Result<Self, Error> {
-        let _ = (kv, limits, clock);
-        Err(Error::permanent(ErrorKind::Unsupported, "dead letters are in the next commit"))
+        let mut index = Index::default();
+        let mut after: Option<bytes::Bytes> = None;
+        loop {
+            let page = kv.scan_page(TABLE, b"", after.as_deref(), PAGE).await.map_err(|error| unavailable(&error))?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(last.clone());
+            for (key, value) in &page {
+                match (std::str::from_utf8(key), Letter::decode(value)) {
+                    (Ok(id), Ok(letter)) => index.insert(Str::new(id), letter.entry(value.len())),
+                    _ => tracing::error!(key = ?key, "a stored dead letter cannot be read and is left alone"),
+                }
+            }
+        }
+        index.last = index.letters.keys().next_back().map(|id| parse_id(id)).unwrap_or_default();
+        let inner = Inner {
+            kv,
+            limits,
+            clock,
+            index: Mutex::new(index),
+            writing: tokio::sync::Mutex::default(),
+            actions: Mutex::default(),
+            evicted: AtomicU64::new(0),
+        };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// At most `limit` letters behind `after`, oldest first.
@@ -94,47 +168,315 @@ impl DeadLetters {
         after: Option<&str>,
         limit: usize,
     ) -> Result<DeadLetterPage, Error> {
-        let _ = (filter, after, limit);
-        Ok(DeadLetterPage::default())
+        let ids = self.ids(filter, after, limit.saturating_add(1));
+        let mut letters = Vec::new();
+        for id in ids.iter().take(limit) {
+            // A letter may be dropped between the look at the index and this one.
+            if let Some(letter) = self.read(id).await? {
+                letters.push(letter.view(id));
+            }
+        }
+        let next = if ids.len() > limit { limit.checked_sub(1).and_then(|last| ids.get(last)).cloned() } else { None };
+        Ok(DeadLetterPage { letters, next })
     }
 
     /// One letter; [`ErrorKind::NotFound`] when it is not there.
     pub async fn show(&self, id: &str) -> Result<DeadLetterView, Error> {
-        Err(Error::permanent(ErrorKind::NotFound, format!("there is no dead letter {id}")))
+        let id = Str::new(id);
+        Ok(self.read(&id).await?.ok_or_else(|| not_found(&id))?.view(&id))
     }
 
     /// Gives letters to their actions' queues again; each is removed only once it is safely queued. Works on running
-    /// actions: a letter of a rule that is gone stays and is an error.
+    /// actions: a letter of a rule that is gone, or of a queue without room, stays and is an error.
     pub async fn replay(&self, ids: &[Str]) -> Vec<(Str, Result<(), Error>)> {
-        let _ = ids;
-        Vec::new()
+        let mut results = Vec::with_capacity(ids.len());
+        for id in ids {
+            results.push((id.clone(), self.replay_one(id).await));
+        }
+        results
     }
 
-    /// Like [`DeadLetters::replay`] for all that match; stops at the first error. Returns how many were replayed.
+    /// Like [`DeadLetters::replay`] for all that match now; stops at the first error. Returns how many were replayed.
     pub async fn replay_all(&self, filter: &DeadLetterFilter) -> Result<u64, Error> {
-        let _ = filter;
-        Ok(0)
+        let mut count = 0;
+        for id in self.ids(filter, None, usize::MAX) {
+            match self.replay_one(&id).await {
+                Ok(()) => count += 1,
+                Err(error) if error.kind == ErrorKind::NotFound && self.read(&id).await?.is_none() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(count)
     }
 
     /// Forgets letters; ids that are not there are not counted. Returns how many there were.
     pub async fn drop_letters(&self, ids: &[Str]) -> Result<u64, Error> {
-        let _ = ids;
-        Ok(0)
+        let _writing = self.inner.writing.lock().await;
+        let known: Vec<&Str> = {
+            let index = self.inner.index.lock();
+            ids.iter().filter(|id| index.letters.contains_key(*id)).collect()
+        };
+        let mut batch = WriteBatch::new();
+        for id in &known {
+            batch.delete(TABLE, id.as_bytes().to_vec());
+        }
+        self.inner.kv.write(batch).await.map_err(|error| unavailable(&error))?;
+        let mut index = self.inner.index.lock();
+        Ok(known.into_iter().filter(|id| index.remove(id)).count() as u64)
     }
 
     /// Forgets all that match. Returns how many.
     pub async fn drop_all(&self, filter: &DeadLetterFilter) -> Result<u64, Error> {
-        let _ = filter;
-        Ok(0)
+        self.drop_letters(&self.ids(filter, None, usize::MAX)).await
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        0
+        self.inner.index.lock().letters.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// Makes an action known for replay, until it is gone.
+    pub(crate) fn register(&self, action: &Arc<Shared>) {
+        let mut actions = self.inner.actions.lock();
+        actions.retain(|_, action| action.strong_count() > 0);
+        actions.insert(action.name.id.clone(), Arc::downgrade(action));
+    }
+
+    /// Keeps rows; all or none. Rows that are larger than the whole bound are counted as evicted.
+    pub(crate) async fn add(&self, action: &ActionName, rows: &[Undelivered]) -> Result<(), Error> {
+        let _writing = self.inner.writing.lock().await;
+        let now_ms = self.inner.clock.now_ms().max(0).unsigned_abs();
+        let mut batch = WriteBatch::new();
+        let mut fresh = Vec::new();
+        for row in rows {
+            let mut value = Vec::new();
+            Letter::encode(action, row, &mut value);
+            if value.len() as u64 > self.inner.limits.bytes_max {
+                self.inner.evicted.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(action = %action.id, bytes = value.len(), "a dead letter is larger than the bound of all and is lost");
+                continue;
+            }
+            let id = self.inner.index.lock().next_id(now_ms);
+            let entry = Entry { bytes: value.len() as u64, rule: action.rule.clone(), action: action.id.clone() };
+            batch.put(TABLE, id.as_bytes().to_vec(), value);
+            fresh.push((id, entry));
+        }
+        let old = self.inner.index.lock().oldest_beyond(&self.inner.limits, &fresh);
+        for id in &old {
+            batch.delete(TABLE, id.as_bytes().to_vec());
+        }
+        self.inner.kv.write(batch).await.map_err(|error| unavailable(&error))?;
+        let mut index = self.inner.index.lock();
+        for (id, entry) in fresh {
+            index.insert(id, entry);
+        }
+        for id in &old {
+            index.remove(id);
+        }
+        self.inner.evicted.fetch_add(old.len() as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn ids(&self, filter: &DeadLetterFilter, after: Option<&str>, limit: usize) -> Vec<Str> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let index = self.inner.index.lock();
+        let from = after.map_or(Unbounded, Excluded);
+        let matching = index.letters.range::<str, _>((from, Unbounded)).filter(|(_, entry)| filter.holds(entry));
+        matching.map(|(id, _)| id.clone()).take(limit).collect()
+    }
+
+    async fn read(&self, id: &Str) -> Result<Option<Letter>, Error> {
+        match self.inner.kv.get(TABLE, id.as_bytes()).await.map_err(|error| unavailable(&error))? {
+            Some(value) => Letter::decode(&value).map(Some).map_err(|_| {
+                Error::permanent(ErrorKind::Internal, format!("the stored dead letter {id} cannot be read"))
+            }),
+            None => Ok(None),
+        }
+    }
+
+    async fn replay_one(&self, id: &Str) -> Result<(), Error> {
+        let letter = self.read(id).await?.ok_or_else(|| not_found(id))?;
+        let action = self.inner.actions.lock().get(&letter.action).and_then(Weak::upgrade).ok_or_else(|| {
+            let context = format!("the action {} of dead letter {id} is not running; the letter stays", letter.action);
+            Error::permanent(ErrorKind::NotFound, context)
+        })?;
+        let mut record = letter.record;
+        let now_ms = self.inner.clock.now_ms();
+        if let Some(ttl) = action.settings.queue.ttl
+            && u128::from(now_ms.saturating_sub(record.at_ms).max(0).unsigned_abs()) >= ttl.as_millis()
+        {
+            // Somebody wants it delivered now, however old it is.
+            record.at_ms = now_ms;
+        }
+        let answer = match action.submit(vec![record], true) {
+            Admission::Done => Ok(()),
+            Admission::Pending(answer) => match tokio::time::timeout(REPLAY_TIMEOUT, answer).await {
+                Ok(Ok(answer)) => answer,
+                Ok(Err(_)) => Err(Refused::Unavailable),
+                Err(_) => Err(Refused::QueueFull),
+            },
+        };
+        match answer {
+            Ok(()) => self.drop_letters(std::slice::from_ref(id)).await.map(|_| ()),
+            Err(Refused::QueueFull) => {
+                Err(Error::temporary(ErrorKind::Exhausted, format!("the queue of {} is full", letter.action)))
+            }
+            Err(Refused::Unavailable) => {
+                Err(Error::temporary(ErrorKind::Closed, format!("the queue of {} takes no rows now", letter.action)))
+            }
+        }
+    }
+}
+
+impl Metrics for DeadLetters {
+    fn collect(&self, out: &mut Vec<Sample>) {
+        let (count, bytes) = {
+            let index = self.inner.index.lock();
+            (index.letters.len() as f64, index.bytes as f64)
+        };
+        let evicted = self.inner.evicted.load(Ordering::Relaxed) as f64;
+        let mut push = |name, help, kind, value| out.push(Sample { name, help, kind, labels: Vec::new(), value });
+        push("dead_letters", "Dead letters kept.", SampleKind::Gauge, count);
+        push("dead_letters_bytes", "Bytes of dead letters kept.", SampleKind::Gauge, bytes);
+        push(
+            "dead_letters_evicted_total",
+            "Dead letters lost because newer ones needed their room.",
+            SampleKind::Counter,
+            evicted,
+        );
+    }
+}
+
+impl Index {
+    fn insert(&mut self, id: Str, entry: Entry) {
+        self.bytes += entry.bytes;
+        if let Some(old) = self.letters.insert(id, entry) {
+            self.bytes -= old.bytes;
+        }
+    }
+
+    fn remove(&mut self, id: &Str) -> bool {
+        let removed = self.letters.remove(id);
+        if let Some(entry) = &removed {
+            self.bytes -= entry.bytes;
+        }
+        removed.is_some()
+    }
+
+    /// An id behind all others, also when the clock went back.
+    fn next_id(&mut self, now_ms: u64) -> Str {
+        let (last_ms, last) = self.last;
+        self.last = if now_ms > last_ms { (now_ms, 0) } else { (last_ms, last + 1) };
+        let (ms, number) = self.last;
+        Str::from(format!("{ms:012x}-{number:08x}"))
+    }
+
+    /// The letters that make room for `fresh`, oldest first; some of `fresh` themselves if they are too many.
+    fn oldest_beyond(&self, limits: &DeadLetterLimits, fresh: &[(Str, Entry)]) -> Vec<Str> {
+        let mut count = self.letters.len() + fresh.len();
+        let mut bytes = self.bytes + fresh.iter().map(|(_, entry)| entry.bytes).sum::<u64>();
+        let mut old = Vec::new();
+        for (id, entry) in self.letters.iter().chain(fresh.iter().map(|(id, entry)| (id, entry))) {
+            if count <= limits.count_max && bytes <= limits.bytes_max {
+                break;
+            }
+            count -= 1;
+            bytes -= entry.bytes;
+            old.push(id.clone());
+        }
+        old
+    }
+}
+
+fn parse_id(id: &str) -> (u64, u64) {
+    let parsed = id
+        .split_once('-')
+        .and_then(|(ms, number)| Some((u64::from_str_radix(ms, 16).ok()?, u64::from_str_radix(number, 16).ok()?)));
+    parsed.unwrap_or_default()
+}
+
+/// A letter as stored: a map of the facts, then the record.
+struct Letter {
+    facts: Value,
+    action: Str,
+    record: Record,
+}
+
+impl Letter {
+    fn encode(action: &ActionName, row: &Undelivered, out: &mut Vec<u8>) {
+        let facts = Value::map([
+            ("class", Value::text(row.class)),
+            ("error", Value::text(row.message.as_str())),
+            ("attempts", Value::Int(i64::from(row.attempts))),
+            ("first_at_ms", Value::Int(row.first_at_ms)),
+            ("last_at_ms", Value::Int(row.last_at_ms)),
+            ("rule", Value::Text(action.rule.clone())),
+            ("action", Value::Text(action.id.clone())),
+            ("action_name", Value::Text(action.action.clone())),
+            ("resource", action.resource.clone().map_or(Value::Missing, Value::Text)),
+        ]);
+        encode_value(&facts, out);
+        encode_record(&row.record, out);
+    }
+
+    fn decode(mut bytes: &[u8]) -> Result<Self, model::codec::DecodeError> {
+        let facts = decode_value(&mut bytes)?;
+        let record = decode_record(&mut bytes)?;
+        let action = text(&facts, "action").ok_or(model::codec::DecodeError::Corrupt)?;
+        Ok(Self { facts, action, record })
+    }
+
+    fn entry(&self, bytes: usize) -> Entry {
+        let rule = text(&self.facts, "rule").unwrap_or_else(|| self.record.rule.clone());
+        Entry { bytes: bytes as u64, rule, action: self.action.clone() }
+    }
+
+    fn view(self, id: &Str) -> DeadLetterView {
+        let facts = &self.facts;
+        let some = |name| text(facts, name).unwrap_or_else(|| Str::new(""));
+        let number = |name| fact(facts, name).and_then(Value::as_int).unwrap_or_default();
+        DeadLetterView {
+            id: id.clone(),
+            class: some("class"),
+            error: some("error"),
+            attempts: u32::try_from(number("attempts")).unwrap_or_default(),
+            first_at_ms: number("first_at_ms"),
+            time: number("last_at_ms"),
+            rule: some("rule"),
+            action: self.action.clone(),
+            action_name: some("action_name"),
+            resource: text(facts, "resource"),
+            record: self.record.id.clone(),
+            row: self.record.row.to_json(),
+            event: self.record.event.as_deref().map(Value::to_json),
+        }
+    }
+}
+
+fn fact<'a>(facts: &'a Value, name: &str) -> Option<&'a Value> {
+    match facts {
+        Value::Map(map) => map.get(name),
+        _ => None,
+    }
+}
+
+fn text(facts: &Value, name: &str) -> Option<Str> {
+    match fact(facts, name) {
+        Some(Value::Text(text)) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+fn not_found(id: &Str) -> Error {
+    Error::permanent(ErrorKind::NotFound, format!("there is no dead letter {id}; it may have been dropped or replayed"))
+}
+
+fn unavailable(error: &store::Error) -> Error {
+    let kind = if error.kind == store::ErrorKind::DiskFull { ErrorKind::Exhausted } else { ErrorKind::Internal };
+    Error::temporary(kind, format!("the dead letters' store: {error}"))
 }

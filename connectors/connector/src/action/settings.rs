@@ -91,7 +91,7 @@ pub struct ActionSettings {
 }
 
 /// Keys at the top of an action's settings.
-pub static TOP_FIELDS: &[Field] = &[
+static TOP_FIELDS: &[Field] = &[
     Field {
         name: "delivery",
         title: "Delivery",
@@ -127,7 +127,7 @@ pub static TOP_FIELDS: &[Field] = &[
 ];
 
 /// Keys of the group `queue`.
-pub static QUEUE_FIELDS: &[Field] = &[
+static QUEUE_FIELDS: &[Field] = &[
     Field {
         name: "bytes_max",
         aliases: &["max_buffer_bytes"],
@@ -161,7 +161,7 @@ pub static QUEUE_FIELDS: &[Field] = &[
 ];
 
 /// Keys of the group `batch`. Not set = the action's own default.
-pub static BATCH_FIELDS: &[Field] = &[
+static BATCH_FIELDS: &[Field] = &[
     Field {
         name: "records_max",
         aliases: &["batch_size"],
@@ -188,7 +188,7 @@ pub static BATCH_FIELDS: &[Field] = &[
 ];
 
 /// Keys of the group `retry`.
-pub static RETRY_FIELDS: &[Field] = &[
+static RETRY_FIELDS: &[Field] = &[
     Field {
         name: "initial",
         title: "First wait",
