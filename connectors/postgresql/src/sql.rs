@@ -49,12 +49,6 @@ impl Statement {
         }
         let tokens = tokens(&sql).map_err(fault)?;
         let text = |token: &Token| sql.get(token.range.clone()).unwrap_or_default();
-        if let Some(name) = tokens.iter().find(|token| token.kind == Kind::QuotedName && text(token).contains("${")) {
-            return Err(fault(format!(
-                "{} is a name; values are bound, so tables and columns have to be literal",
-                text(name)
-            )));
-        }
         let found: Vec<usize> = tokens
             .iter()
             .filter(|token| token.kind == Kind::Param)
