@@ -1,6 +1,8 @@
 //! The reference rule at row level: a filter on one payload number and five output fields from a payload of about 120
 //! bytes; match, non-match, and the parts.
 
+#![expect(clippy::unwrap_used, reason = "a bench may stop when its rule does not compile")]
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -28,7 +30,12 @@ fn event(temp: &str) -> Event {
         received_at_ms: 1_700_000_000_000,
         origin: Origin::Client,
     };
-    Event { kind: EventKind::MessagePublish, at_ms: 1_700_000_000_000, node: Str::new("n"), body: Body::Publish(Arc::new(message)) }
+    Event {
+        kind: EventKind::MessagePublish,
+        at_ms: 1_700_000_000_000,
+        node: Str::new("n"),
+        body: Body::Publish(Arc::new(message)),
+    }
 }
 
 fn reference(c: &mut Criterion) {
@@ -41,7 +48,9 @@ fn reference(c: &mut Criterion) {
     let slots: Vec<usize> = plan.paths.paths().map(|path| union.insert(path)).collect();
     let view = EventView::new(&hit);
     let decoded = Decoded(view.extract(&union));
-    c.bench_function("match_already_decoded", |b| b.iter(|| evaluate_shared(&plan, black_box(&view), &decoded, &slots)));
+    c.bench_function("match_already_decoded", |b| {
+        b.iter(|| evaluate_shared(&plan, black_box(&view), &decoded, &slots))
+    });
     let star = compile("SELECT * FROM \"sensors/#\"", &Options::default()).unwrap();
     c.bench_function("select_star", |b| b.iter(|| evaluate(&star, &EventView::new(black_box(&hit)))));
     c.bench_function("compile", |b| b.iter(|| compile(black_box(RULE), &Options::default())));

@@ -163,7 +163,10 @@ pub enum ExprKind {
     /// A name.
     Name(String),
     /// Steps below a base.
-    Path { base: Box<Expr>, steps: Vec<PathStep> },
+    Path {
+        base: Box<Expr>,
+        steps: Vec<PathStep>,
+    },
     /// All of them.
     And(Vec<Expr>),
     /// Any of them.
@@ -171,16 +174,51 @@ pub enum ExprKind {
     Not(Box<Expr>),
     Negate(Box<Expr>),
     Plus(Box<Expr>),
-    Binary { op: BinaryOp, left: Box<Expr>, right: Box<Expr> },
-    In { value: Box<Expr>, items: Vec<Expr>, negated: bool },
-    Like { value: Box<Expr>, pattern: Box<Expr>, negated: bool },
-    Between { value: Box<Expr>, low: Box<Expr>, high: Box<Expr>, negated: bool },
-    IsNull { value: Box<Expr>, negated: bool },
-    Case { operand: Option<Box<Expr>>, branches: Vec<(Expr, Expr)>, otherwise: Option<Box<Expr>> },
-    Cast { value: Box<Expr>, to: String, to_span: Span },
-    Call { name: String, name_span: Span, args: Vec<Expr> },
+    Binary {
+        op: BinaryOp,
+        left: Box<Expr>,
+        right: Box<Expr>,
+    },
+    In {
+        value: Box<Expr>,
+        items: Vec<Expr>,
+        negated: bool,
+    },
+    Like {
+        value: Box<Expr>,
+        pattern: Box<Expr>,
+        negated: bool,
+    },
+    Between {
+        value: Box<Expr>,
+        low: Box<Expr>,
+        high: Box<Expr>,
+        negated: bool,
+    },
+    IsNull {
+        value: Box<Expr>,
+        negated: bool,
+    },
+    Case {
+        operand: Option<Box<Expr>>,
+        branches: Vec<(Expr, Expr)>,
+        otherwise: Option<Box<Expr>>,
+    },
+    Cast {
+        value: Box<Expr>,
+        to: String,
+        to_span: Span,
+    },
+    Call {
+        name: String,
+        name_span: Span,
+        args: Vec<Expr>,
+    },
     List(Vec<Expr>),
-    Range { from: Box<Expr>, to: Box<Expr> },
+    Range {
+        from: Box<Expr>,
+        to: Box<Expr>,
+    },
 }
 
 impl ExprKind {

@@ -28,8 +28,10 @@ pub(crate) struct Token {
 }
 
 /// Longest first, so that `<=` is not read as `<`.
-const SYMBOLS: [&str; 24] =
-    ["..", "=~", "~=", "!=", "<>", "<=", ">=", "||", "==", "=", "<", ">", "+", "-", "*", "/", "(", ")", "[", "]", ",", ".", ";", ":"];
+const SYMBOLS: [&str; 24] = [
+    "..", "=~", "~=", "!=", "<>", "<=", ">=", "||", "==", "=", "<", ">", "+", "-", "*", "/", "(", ")", "[", "]", ",",
+    ".", ";", ":",
+];
 
 struct Lexer<'a> {
     sql: &'a str,
@@ -50,6 +52,12 @@ impl Lexer<'_> {
         self.sql.get(self.at..).unwrap_or_default()
     }
 
+    /// How many bytes the characters that `wanted` accepts take from here.
+    fn run(&self, wanted: impl Fn(char) -> bool) -> usize {
+        let rest = self.rest();
+        rest.find(|c: char| !wanted(c)).unwrap_or(rest.len())
+    }
+
     fn push(&mut self, kind: Kind, start: usize) {
         self.tokens.push(Token { kind, span: Span::new(start, self.at) });
     }
@@ -68,14 +76,14 @@ impl Lexer<'_> {
         if c.is_whitespace() {
             self.at += c.len_utf8();
         } else if self.rest().starts_with("--") {
-            self.at += self.rest().find('\n').unwrap_or(self.rest().len());
+            self.at += self.run(|c| c != '\n');
         } else if c == '\'' || c == '"' {
             let text = self.quoted(c)?;
             self.push(if c == '"' { Kind::Quoted(text) } else { Kind::Text(text) }, start);
         } else if c.is_ascii_digit() {
             self.number()?;
         } else if c.is_alphabetic() || c == '_' || c == '$' {
-            let len = self.rest().find(|c: char| !is_word_char(c)).unwrap_or(self.rest().len());
+            let len = self.run(is_word_char);
             let word = self.rest().get(..len).unwrap_or_default().to_owned();
             self.at += len;
             self.push(Kind::Word(word), start);
@@ -96,7 +104,12 @@ impl Lexer<'_> {
         loop {
             let Some(len) = self.rest().find(quote) else {
                 let what = if quote == '"' { "quoted name" } else { "text" };
-                return self.fail(start, self.sql.len(), format!("the {what} is not closed"), Some("add the closing quote"));
+                return self.fail(
+                    start,
+                    self.sql.len(),
+                    format!("the {what} is not closed"),
+                    Some("add the closing quote"),
+                );
             };
             text.push_str(self.rest().get(..len).unwrap_or_default());
             self.at += len + 1;
@@ -112,12 +125,15 @@ impl Lexer<'_> {
     fn is_after_path_dot(&self) -> bool {
         let (Some(dot), Some(before)) = (self.tokens.last(), self.tokens.iter().rev().nth(1)) else { return false };
         let adjacent = dot.span.end as usize == self.at && before.span.end == dot.span.start;
-        let is_base = matches!(&before.kind, Kind::Word(_) | Kind::Quoted(_) | Kind::Text(_) | Kind::Symbol("]" | ")") | Kind::Integer(_));
+        let is_base = matches!(
+            &before.kind,
+            Kind::Word(_) | Kind::Quoted(_) | Kind::Text(_) | Kind::Symbol("]" | ")") | Kind::Integer(_)
+        );
         dot.kind == Kind::Symbol(".") && adjacent && is_base
     }
 
     fn digits(&mut self) {
-        self.at += self.rest().find(|c: char| !c.is_ascii_digit()).unwrap_or(self.rest().len());
+        self.at += self.run(|c| c.is_ascii_digit());
     }
 
     fn number(&mut self) -> Result<(), Diagnostic> {
@@ -162,8 +178,13 @@ impl Lexer<'_> {
 
     fn no_word_follows(&self, start: usize) -> Result<(), Diagnostic> {
         if self.rest().starts_with(|c: char| is_word_char(c) && c != '$') {
-            let end = self.at + self.rest().find(|c: char| !is_word_char(c)).unwrap_or(self.rest().len());
-            return self.fail(start, end, "a name cannot begin with a digit".to_owned(), Some("put it in double quotes"));
+            let end = self.at + self.run(is_word_char);
+            return self.fail(
+                start,
+                end,
+                "a name cannot begin with a digit".to_owned(),
+                Some("put it in double quotes"),
+            );
         }
         Ok(())
     }

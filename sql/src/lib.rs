@@ -22,6 +22,8 @@ pub mod ops;
 mod parser;
 pub mod plan;
 mod span;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub use compile::{Options, compile};

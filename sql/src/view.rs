@@ -10,8 +10,8 @@ use model::{Body, Event, EventKind, Message, Origin, Row, Str, Value};
 
 use crate::catalogue::{self, PublishField};
 use crate::json::{JsonError, PathSet};
-use crate::plan::{Generation, Read};
 use crate::ops;
+use crate::plan::{Generation, Read};
 
 /// A view of one event. Cheap; made once for all rules that look at the event.
 #[derive(Debug)]
@@ -95,10 +95,13 @@ impl<'e> EventView<'e> {
                 let info = catalogue::event(self.event.kind);
                 for (name, value) in row.iter() {
                     // A field given by the other vocabulary's name is shown by this one's.
-                    let known = info.and_then(|info| info.fields().find(|known| *name == known.v5 || *name == known.v3));
+                    let known =
+                        info.and_then(|info| info.fields().find(|known| *name == known.v5 || *name == known.v3));
                     let shown = known.and_then(|known| known.name(generation));
                     match shown {
-                        Some(shown) if *name != shown && row.get(shown).is_none() => field(Str::new(shown), value.clone()),
+                        Some(shown) if *name != shown && row.get(shown).is_none() => {
+                            field(Str::new(shown), value.clone())
+                        }
                         _ => field(name.clone(), value.clone()),
                     }
                 }
@@ -119,7 +122,9 @@ impl<'e> EventView<'e> {
             return value.clone();
         }
         let first_filter = |key: &str| match row.get("topic_filters") {
-            Some(Value::List(filters)) => filters.first().map_or(Value::Missing, |first| ops::get(first, &ops::Step::Key(key.into()))),
+            Some(Value::List(filters)) => {
+                filters.first().map_or(Value::Missing, |first| ops::get(first, &ops::Step::Key(key.into())))
+            }
             _ => Value::Missing,
         };
         match name {
@@ -132,13 +137,17 @@ impl<'e> EventView<'e> {
                 None => Value::Missing,
             },
             "flags" => match row.get("retain") {
-                Some(retain) => Value::map([("retain", Value::Bool(matches!(retain, Value::Int(1) | Value::Bool(true))))]),
+                Some(retain) => {
+                    Value::map([("retain", Value::Bool(matches!(retain, Value::Int(1) | Value::Bool(true))))])
+                }
                 None => Value::Missing,
             },
-            "peerhost" => match row.get("peername").and_then(Value::as_text).and_then(|peer| peer.parse::<SocketAddr>().ok()) {
-                Some(peer) => Value::text(peer.ip().to_string()),
-                None => Value::Missing,
-            },
+            "peerhost" => {
+                match row.get("peername").and_then(Value::as_text).and_then(|peer| peer.parse::<SocketAddr>().ok()) {
+                    Some(peer) => Value::text(peer.ip().to_string()),
+                    None => Value::Missing,
+                }
+            }
             "topic" | "qos" => first_filter(name),
             _ => Value::Missing,
         }
@@ -149,12 +158,16 @@ impl<'e> EventView<'e> {
         match field {
             PublishField::Id => Value::text(message.id.to_string()),
             PublishField::ClientId => client.map_or(Value::Missing, |client| Value::Text(client.client_id.clone())),
-            PublishField::Username => client.and_then(|client| client.username.clone()).map_or(Value::Missing, Value::Text),
+            PublishField::Username => {
+                client.and_then(|client| client.username.clone()).map_or(Value::Missing, Value::Text)
+            }
             PublishField::Payload => self.payload.get_or_init(|| payload_value(message)).clone(),
             PublishField::PeerHost => {
                 client.and_then(|client| client.peer).map_or(Value::Missing, |peer| Value::text(peer.ip().to_string()))
             }
-            PublishField::PeerName => client.and_then(|client| client.peer).map_or(Value::Missing, |peer| Value::text(peer.to_string())),
+            PublishField::PeerName => {
+                client.and_then(|client| client.peer).map_or(Value::Missing, |peer| Value::text(peer.to_string()))
+            }
             PublishField::Topic => Value::Text(message.topic.clone()),
             PublishField::Qos => Value::Int(message.qos as i64),
             PublishField::Retain => Value::Int(i64::from(message.retain)),
@@ -188,9 +201,10 @@ fn properties(message: &Message) -> Value {
     };
     let number = |n: Option<u32>| n.map(|n| Value::Int(i64::from(n)));
     let user = properties.user_properties.iter().map(|(key, value)| (key.clone(), Value::Text(value.clone())));
-    let pairs = properties.user_properties.iter().map(|(key, value)| {
-        Value::map([("key", Value::Text(key.clone())), ("value", Value::Text(value.clone()))])
-    });
+    let pairs = properties
+        .user_properties
+        .iter()
+        .map(|(key, value)| Value::map([("key", Value::Text(key.clone())), ("value", Value::Text(value.clone()))]));
     let known = [
         ("Payload-Format-Indicator", number(properties.payload_is_text.map(u32::from))),
         ("Message-Expiry-Interval", number(properties.message_expiry_secs)),

@@ -24,7 +24,13 @@ const COMMON: &[FieldInfo] = &[
 ];
 
 const CLIENT: &[FieldInfo] = &[
-    FieldInfo { v5: "clientid", v3: "client_id", field_type: Text, doc: "Client identifier.", sample: Sample::Text("c_emqx") },
+    FieldInfo {
+        v5: "clientid",
+        v3: "client_id",
+        field_type: Text,
+        doc: "Client identifier.",
+        sample: Sample::Text("c_emqx"),
+    },
     both("username", Text, "User name of the client.", Sample::Text("u_emqx")),
 ];
 
@@ -36,7 +42,12 @@ const PEER: &[FieldInfo] = &[
 const MESSAGE: &[FieldInfo] = &[
     both("id", Text, "Identifier of the message, unique on its node.", Sample::Text("5C0D4B1A2F3E6A0001")),
     both("topic", Text, "Topic of the message.", Sample::Text("t/a")),
-    both("payload", Payload, "Payload as published; a path below it reads it as JSON.", Sample::Text("{\"msg\": \"hello\"}")),
+    both(
+        "payload",
+        Payload,
+        "Payload as published; a path below it reads it as JSON.",
+        Sample::Text("{\"msg\": \"hello\"}"),
+    ),
     both("qos", Integer, "QoS, 0 to 2.", Sample::Integer(1)),
     v3("retain", Integer, "RETAIN flag, 0 or 1.", Sample::Integer(0)),
     v5("flags", Map, "Flags of the PUBLISH: retain, dup, sys.", Sample::Json("{\"retain\":false,\"dup\":false}")),
@@ -44,14 +55,22 @@ const MESSAGE: &[FieldInfo] = &[
     v5("publish_received_at", Integer, "When the broker received it, milliseconds since the epoch.", Sample::Now),
 ];
 
-const CLIENT_ATTRS: &[FieldInfo] = &[v5("client_attrs", Map, "Attributes set when the client was authenticated.", Sample::Json("{}"))];
+const CLIENT_ATTRS: &[FieldInfo] =
+    &[v5("client_attrs", Map, "Attributes set when the client was authenticated.", Sample::Json("{}"))];
 
 const SENDER: &[FieldInfo] = &[
-    FieldInfo { v5: "from_clientid", v3: "from_client_id", field_type: Text, doc: "Client that published.", sample: Sample::Text("c_emqx_1") },
+    FieldInfo {
+        v5: "from_clientid",
+        v3: "from_client_id",
+        field_type: Text,
+        doc: "Client that published.",
+        sample: Sample::Text("c_emqx_1"),
+    },
     both("from_username", Text, "User name of the client that published.", Sample::Text("u_emqx_1")),
 ];
 
-const PUBACK: &[FieldInfo] = &[v5("puback_props", Map, "MQTT 5 properties of the acknowledgement.", Sample::Json("{}"))];
+const PUBACK: &[FieldInfo] =
+    &[v5("puback_props", Map, "MQTT 5 properties of the acknowledgement.", Sample::Json("{}"))];
 
 const REASON: &[FieldInfo] = &[both("reason", Text, "Why.", Sample::Text("no_subscribers"))];
 
@@ -78,7 +97,13 @@ const CONNECTED: &[FieldInfo] = &[
 ];
 
 const DISCONNECTED: &[FieldInfo] = &[
-    FieldInfo { v5: "reason", v3: "reason_code", field_type: Text, doc: "Why the connection ended.", sample: Sample::Text("normal") },
+    FieldInfo {
+        v5: "reason",
+        v3: "reason_code",
+        field_type: Text,
+        doc: "Why the connection ended.",
+        sample: Sample::Text("normal"),
+    },
     v5("sockname", Text, "Address of the listener.", Sample::Text("0.0.0.0:1883")),
     v5("proto_name", Text, "Protocol name.", Sample::Text("MQTT")),
     v5("proto_ver", Integer, "Protocol level: 3, 4 or 5.", Sample::Integer(5)),
@@ -94,7 +119,12 @@ const CONNACK: &[FieldInfo] = &[
 ];
 
 const SUBSCRIBE: &[FieldInfo] = &[
-    both("topic_filters", List, "The filters of the packet: topic, qos and options of each.", Sample::Json("[{\"topic\":\"t/a\",\"qos\":1}]")),
+    both(
+        "topic_filters",
+        List,
+        "The filters of the packet: topic, qos and options of each.",
+        Sample::Json("[{\"topic\":\"t/a\",\"qos\":1}]"),
+    ),
     both("topic", Text, "The first filter.", Sample::Text("t/a")),
     both("qos", Integer, "The first filter's QoS.", Sample::Integer(1)),
 ];
@@ -125,7 +155,8 @@ const AUTHN: &[FieldInfo] = &[
 ];
 
 const VALIDATION: &[FieldInfo] = &[v5("validation", Text, "Name of the validation.", Sample::Text("my_validation"))];
-const TRANSFORMATION: &[FieldInfo] = &[v5("transformation", Text, "Name of the transformation.", Sample::Text("my_transformation"))];
+const TRANSFORMATION: &[FieldInfo] =
+    &[v5("transformation", Text, "Name of the transformation.", Sample::Text("my_transformation"))];
 
 const ALARM: &[FieldInfo] = &[
     both("name", Text, "Name of the alarm.", Sample::Text("high_cpu_usage")),
@@ -133,7 +164,8 @@ const ALARM: &[FieldInfo] = &[
     both("message", Text, "What to tell a person.", Sample::Text("cpu usage too high")),
     both("activated_at", Integer, "When it was raised, microseconds since the epoch.", Sample::Now),
 ];
-const ALARM_OVER: &[FieldInfo] = &[both("deactivated_at", Integer, "When it was over, microseconds since the epoch.", Sample::Now)];
+const ALARM_OVER: &[FieldInfo] =
+    &[both("deactivated_at", Integer, "When it was over, microseconds since the epoch.", Sample::Now)];
 
 /// Names in the style of events that stand for nothing that fires: a publish is selected by its topic.
 pub const NEVER_FIRE: &[&str] =
@@ -215,14 +247,22 @@ pub const EVENTS: &[EventInfo] = &[
     EventInfo {
         kind: EventKind::ClientCheckAuthzComplete,
         v3_names: &["client.check_authz_complete"],
-        v5_names: &["$events/auth/check_authz_complete", "$events/client_check_authz_complete", "$events/client/check_authz_complete"],
+        v5_names: &[
+            "$events/auth/check_authz_complete",
+            "$events/client_check_authz_complete",
+            "$events/client/check_authz_complete",
+        ],
         doc: "It was decided whether a client may publish or subscribe.",
         groups: &[AUTHZ, CLIENT, PEER, CLIENT_ATTRS, COMMON],
     },
     EventInfo {
         kind: EventKind::ClientCheckAuthnComplete,
         v3_names: &["client.check_authn_complete"],
-        v5_names: &["$events/auth/check_authn_complete", "$events/client_check_authn_complete", "$events/client/check_authn_complete"],
+        v5_names: &[
+            "$events/auth/check_authn_complete",
+            "$events/client_check_authn_complete",
+            "$events/client/check_authn_complete",
+        ],
         doc: "It was decided whether a client may connect.",
         groups: &[AUTHN, CLIENT, PEER, CLIENT_ATTRS, COMMON],
     },

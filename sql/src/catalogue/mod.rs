@@ -102,7 +102,7 @@ pub fn has_field(kind: EventKind, name: &str) -> bool {
 pub fn event_name(kind: EventKind, generation: Generation) -> &'static str {
     match generation {
         Generation::V5 => kind.name(),
-        Generation::V3 => event(kind).and_then(|info| info.v3_names.first().copied()).unwrap_or(kind.name()),
+        Generation::V3 => event(kind).and_then(|info| info.v3_names.first().copied()).unwrap_or_else(|| kind.name()),
     }
 }
 
@@ -202,7 +202,10 @@ pub fn publish_vocabulary(generation: Generation) -> &'static [(Str, PublishFiel
     use std::sync::LazyLock;
     fn build(generation: Generation) -> Vec<(Str, PublishField)> {
         let names = event(EventKind::MessagePublish).into_iter().flat_map(EventInfo::fields);
-        names.filter_map(|field| field.name(generation)).filter_map(|name| Some((Str::new(name), publish_field(name)?))).collect()
+        names
+            .filter_map(|field| field.name(generation))
+            .filter_map(|name| Some((Str::new(name), publish_field(name)?)))
+            .collect()
     }
     static V3: LazyLock<Vec<(Str, PublishField)>> = LazyLock::new(|| build(Generation::V3));
     static V5: LazyLock<Vec<(Str, PublishField)>> = LazyLock::new(|| build(Generation::V5));

@@ -56,7 +56,8 @@ pub fn event_from_json(event_type: &str, fields: &Json, now_ms: i64, fill: Fill)
         Json::Null => &serde_json::Map::new(),
         _ => return Err("the fields of an event must be a JSON object".to_owned()),
     };
-    let mut pairs: Vec<(Str, Value)> = given.iter().map(|(name, value)| (Str::new(name), value_from_tester(value))).collect();
+    let mut pairs: Vec<(Str, Value)> =
+        given.iter().map(|(name, value)| (Str::new(name), value_from_tester(value))).collect();
     pairs.retain(|(_, value)| !value.is_missing());
     if fill == Fill::Samples {
         let has = |pairs: &[(Str, Value)], name: &str| pairs.iter().any(|(known, _)| known == name);

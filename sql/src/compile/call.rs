@@ -63,7 +63,10 @@ impl Compiler<'_> {
 
     pub(super) fn cast(&mut self, value: &ast::Expr, to: &str, to_span: Span, span: Span) -> Expr {
         let value = self.expr(value);
-        let found = CASTS.iter().find(|(name, _)| name.eq_ignore_ascii_case(to)).and_then(|(_, function)| functions::find(function));
+        let found = CASTS
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(to))
+            .and_then(|(_, function)| functions::find(function));
         match found {
             Some(function) => Expr::Call { function, args: vec![value], span },
             None => {

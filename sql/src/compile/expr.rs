@@ -111,7 +111,9 @@ impl Compiler<'_> {
         };
         for step in rest {
             value = match step {
-                PathStep::Key(key, span) => Expr::Get { base: Box::new(value), step: GetStep::Key(key.as_str().into()), span: *span },
+                PathStep::Key(key, span) => {
+                    Expr::Get { base: Box::new(value), step: GetStep::Key(key.as_str().into()), span: *span }
+                }
                 PathStep::Index(index, span) => {
                     let index = GetStep::Index(self.boxed(index));
                     Expr::Get { base: Box::new(value), step: index, span: *span }

@@ -67,7 +67,8 @@ impl Compiler<'_> {
                 TargetStep::Tail => PutStep::Tail,
             })
             .collect();
-        let put = Expr::Put { base: Box::new(base), path, value: Box::new(value), decode: target.name == "payload", span };
+        let put =
+            Expr::Put { base: Box::new(base), path, value: Box::new(value), decode: target.name == "payload", span };
         let scope = if rows { &mut self.rows } else { &mut self.fields };
         scope.define(name, put, span, partial);
     }

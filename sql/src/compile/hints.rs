@@ -23,7 +23,9 @@ fn alternatives(expr: &Expr, reads: &[Read]) -> Option<Vec<String>> {
             _ => None,
         },
         Expr::Compare { op: CompareOp::Eq, left, right, .. } => match (left.as_ref(), right.as_ref()) {
-            (Expr::Read(read), Expr::Literal(literal)) | (Expr::Literal(literal), Expr::Read(read)) if is_topic(*read, reads) => {
+            (Expr::Read(read), Expr::Literal(literal)) | (Expr::Literal(literal), Expr::Read(read))
+                if is_topic(*read, reads) =>
+            {
                 exact(literal).map(|topic| vec![topic])
             }
             _ => None,

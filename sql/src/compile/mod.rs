@@ -19,8 +19,8 @@ mod hints;
 mod scope;
 mod sources;
 
-pub(crate) use scope::children;
 use scope::Scope;
+pub(crate) use scope::children;
 
 /// What the creator of a rule may set.
 #[derive(Clone, Debug, Default)]
@@ -174,10 +174,12 @@ impl<'s> Compiler<'s> {
             }
             None => {
                 let mut outputs = vec![Output::Event { except: Vec::new() }];
-                outputs.extend(std::mem::take(&mut self.fields).into_outputs().into_iter().filter(|output| match output {
-                    Output::Column { name, .. } => *name != alias,
-                    Output::Event { .. } => false,
-                }));
+                outputs.extend(std::mem::take(&mut self.fields).into_outputs().into_iter().filter(
+                    |output| match output {
+                        Output::Column { name, .. } => *name != alias,
+                        Output::Event { .. } => false,
+                    },
+                ));
                 outputs.push(Output::Column { name: alias.clone(), expr: Expr::Item, span: Span::default() });
                 outputs
             }
@@ -191,7 +193,11 @@ impl<'s> Compiler<'s> {
         let Some((last, aliases)) = fields.split_last() else { return (Expr::Literal(Value::Missing), item) };
         self.define_all(aliases, false);
         let ast::FieldKind::Expr { expr, target } = &last.kind else {
-            self.report_with_hint(last.span, "the last field of FOREACH must be a list, not *", "name the list: FOREACH payload.items AS item");
+            self.report_with_hint(
+                last.span,
+                "the last field of FOREACH must be a list, not *",
+                "name the list: FOREACH payload.items AS item",
+            );
             return (Expr::Literal(Value::Missing), item);
         };
         let collection = self.expr(expr);

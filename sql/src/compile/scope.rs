@@ -55,7 +55,10 @@ impl Scope {
     /// Whether a `*` that has `name` stands after position `at` (or anywhere).
     pub(super) fn star_after(&self, at: Option<usize>, name: &str) -> bool {
         let from = at.map_or(0, |at| at + 1);
-        self.entries.iter().skip(from).any(|entry| matches!(entry, Entry::Event { except } if !except.iter().any(|left| left == name)))
+        self.entries
+            .iter()
+            .skip(from)
+            .any(|entry| matches!(entry, Entry::Event { except } if !except.iter().any(|left| left == name)))
     }
 
     /// Writes the alias `name`; the last write wins. Returns its position.
@@ -124,13 +127,17 @@ pub(crate) fn children(expr: &Expr) -> Vec<&Expr> {
         Expr::Range { from, to, .. } => vec![from, to],
         Expr::Put { base, value, .. } => vec![base, value],
         Expr::OrElse { first, second } => vec![first, second],
-        Expr::Arithmetic { left, right, .. } | Expr::Concat { left, right, .. } | Expr::Compare { left, right, .. } => vec![left, right],
+        Expr::Arithmetic { left, right, .. } | Expr::Concat { left, right, .. } | Expr::Compare { left, right, .. } => {
+            vec![left, right]
+        }
         Expr::Negate { value, .. } | Expr::IsNull { value, .. } | Expr::Not(value) => vec![value],
         Expr::TopicMatch { topic, filter, .. } => vec![topic, filter],
         Expr::Like { value, pattern, .. } => vec![value, pattern],
         Expr::Between { value, low, high, .. } => vec![value, low, high],
         Expr::In { value, items, .. } => std::iter::once(value.as_ref()).chain(items).collect(),
-        Expr::And(items) | Expr::Or(items) | Expr::List(items) | Expr::Call { args: items, .. } => items.iter().collect(),
+        Expr::And(items) | Expr::Or(items) | Expr::List(items) | Expr::Call { args: items, .. } => {
+            items.iter().collect()
+        }
         Expr::Case { operand, branches, otherwise } => {
             let branches = branches.iter().flat_map(|(when, then)| [when, then]);
             operand.as_deref().into_iter().chain(branches).chain(otherwise.as_deref()).collect()

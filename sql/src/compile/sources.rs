@@ -69,7 +69,8 @@ impl Compiler<'_> {
     }
 
     fn unknown_event(&mut self, name: &SourceName, known: Vec<&'static str>) {
-        let mut near: Vec<(f64, &str)> = known.iter().map(|known| (strsim::jaro_winkler(known, &name.name), *known)).collect();
+        let mut near: Vec<(f64, &str)> =
+            known.iter().map(|known| (strsim::jaro_winkler(known, &name.name), *known)).collect();
         near.sort_by(|a, b| b.0.total_cmp(&a.0));
         let hint = match near.first() {
             Some((likeness, best)) if *likeness > 0.85 => format!("did you mean \"{best}\"?"),

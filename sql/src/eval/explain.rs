@@ -45,7 +45,7 @@ fn explain_where(plan: &Plan, view: &EventView<'_>, index: usize) -> String {
     };
     let Some(conjunct) = conjunct else { return "WHERE is not true".to_owned() };
     let mut leaves = Vec::new();
-    collect(conjunct, plan, &mut leaves);
+    collect(conjunct, &mut leaves);
     let mut evaluator = Evaluator::new(plan, view, None);
     let mut seen: Vec<String> = Vec::new();
     for leaf in leaves.into_iter().take(VALUES_SHOWN_MAX) {
@@ -54,7 +54,9 @@ fn explain_where(plan: &Plan, view: &EventView<'_>, index: usize) -> String {
             Expr::Let(shared) => plan.lets.get(*shared).map(|shared| shared.name.to_string()).unwrap_or_default(),
             _ => continue,
         };
-        let value = evaluator.eval(leaf).map_or_else(|failure| format!("an error ({})", failure.message).into(), |value| shown(&value));
+        let value = evaluator
+            .eval(leaf)
+            .map_or_else(|failure| format!("an error ({})", failure.message).into(), |value| shown(&value));
         let line = format!("{name} = {value}");
         if !seen.contains(&line) {
             seen.push(line);
@@ -69,10 +71,10 @@ fn explain_where(plan: &Plan, view: &EventView<'_>, index: usize) -> String {
     }
 }
 
-fn collect<'p>(expr: &'p Expr, plan: &Plan, leaves: &mut Vec<&'p Expr>) {
+fn collect<'p>(expr: &'p Expr, leaves: &mut Vec<&'p Expr>) {
     match expr {
         Expr::Read(_) | Expr::Let(_) => leaves.push(expr),
-        other => children(other).into_iter().for_each(|child| collect(child, plan, leaves)),
+        other => children(other).into_iter().for_each(|child| collect(child, leaves)),
     }
 }
 
@@ -97,14 +99,19 @@ fn span_of(expr: &Expr) -> Option<Span> {
         | Expr::In { span, .. }
         | Expr::Call { span, .. }
         | Expr::Arithmetic { span, .. } => Some(*span),
-        other => children(other).into_iter().filter_map(span_of).reduce(|a, b| Span { start: a.start.min(b.start), end: a.end.max(b.end) }),
+        other => children(other)
+            .into_iter()
+            .filter_map(span_of)
+            .reduce(|a, b| Span { start: a.start.min(b.start), end: a.end.max(b.end) }),
     }
 }
 
 /// The sentence for a FOREACH that gave no rows.
 pub fn explain_no_rows(plan: &Plan) -> String {
     match &plan.shape {
-        Shape::Foreach { alias, incase: Some(_), .. } => format!("the list is empty or no list, or INCASE was not true of any {alias}"),
+        Shape::Foreach { alias, incase: Some(_), .. } => {
+            format!("the list is empty or no list, or INCASE was not true of any {alias}")
+        }
         _ => "the list of FOREACH is empty, or is no list".to_owned(),
     }
 }

@@ -52,7 +52,10 @@ impl Evaluator<'_> {
                 match function.body {
                     Body::Call(call) => call(&self.context, &args)
                         .map_err(|error| Failure::new(format!("{}() failed: {}", function.name, error.0), *span)),
-                    Body::Event(_) => Err(Failure::new(format!("{}() was not resolved when the rule was compiled", function.name), *span)),
+                    Body::Event(_) => Err(Failure::new(
+                        format!("{}() was not resolved when the rule was compiled", function.name),
+                        *span,
+                    )),
                 }
             }
             other => self.eval_rest(other),
@@ -93,9 +96,13 @@ impl Evaluator<'_> {
             }
             Expr::List(items) => {
                 let items = items.iter().map(|item| self.eval(item)).collect::<Result<Vec<Value>>>()?;
-                Ok(Value::list(items.into_iter().map(|item| if item.is_missing() { Value::Null } else { item }).collect()))
+                Ok(Value::list(
+                    items.into_iter().map(|item| if item.is_missing() { Value::Null } else { item }).collect(),
+                ))
             }
-            Expr::Case { operand, branches, otherwise } => self.case(operand.as_deref(), branches, otherwise.as_deref()),
+            Expr::Case { operand, branches, otherwise } => {
+                self.case(operand.as_deref(), branches, otherwise.as_deref())
+            }
             other => self.eval_condition(other),
         }
     }
@@ -117,7 +124,8 @@ impl Evaluator<'_> {
                 if value.is_missing() || low.is_missing() || high.is_missing() {
                     return Ok(Value::Bool(false));
                 }
-                let inside = at(ops::compare(CompareOp::Ge, &value, &low), *span)? && at(ops::compare(CompareOp::Le, &value, &high), *span)?;
+                let inside = at(ops::compare(CompareOp::Ge, &value, &low), *span)?
+                    && at(ops::compare(CompareOp::Le, &value, &high), *span)?;
                 Ok(Value::Bool(inside != *negated))
             }
             Expr::In { value, items, negated, .. } => {

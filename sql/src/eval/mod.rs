@@ -11,10 +11,10 @@ use model::{Row, Str, Value};
 
 use crate::functions::Context;
 use crate::json::JsonError;
+use crate::ops;
 use crate::plan::{Expr, OnDecodeError, Output, Plan, Shape};
 use crate::span::{Class, Span};
 use crate::view::EventView;
-use crate::ops;
 
 pub use explain::explain_no_rows;
 
@@ -90,7 +90,9 @@ fn run(plan: &Plan, view: &EventView<'_>, shared: Option<(&Decoded, &[usize])>) 
     }
     let rows = match &plan.shape {
         Shape::Select { outputs } => evaluator.row(outputs, Class::Select).map(|row| vec![row]),
-        Shape::Foreach { collection, incase, outputs, class, .. } => evaluator.foreach(collection, incase.as_ref(), outputs, *class),
+        Shape::Foreach { collection, incase, outputs, class, .. } => {
+            evaluator.foreach(collection, incase.as_ref(), outputs, *class)
+        }
     };
     match rows {
         Ok(rows) => Outcome::Rows(rows),
@@ -116,8 +118,13 @@ impl Failure {
         self
     }
 
-    fn into_row_error(self: Box<Self>, otherwise: Class) -> RowError {
-        RowError { class: self.class.unwrap_or(otherwise), message: self.message, span: self.span, undecodable: self.undecodable }
+    fn into_row_error(self, otherwise: Class) -> RowError {
+        RowError {
+            class: self.class.unwrap_or(otherwise),
+            message: self.message,
+            span: self.span,
+            undecodable: self.undecodable,
+        }
     }
 }
 
@@ -238,7 +245,8 @@ impl<'a> Evaluator<'a> {
             Ok(values) => Ok(values.get(slot).cloned().unwrap_or(Value::Missing)),
             Err(_) if self.plan.on_decode_error == OnDecodeError::Null => Ok(Value::Missing),
             Err(error) => {
-                let mut failure = Failure::new(format!("decode_json_failed: the payload is no JSON: {error}"), Span::default());
+                let mut failure =
+                    Failure::new(format!("decode_json_failed: the payload is no JSON: {error}"), Span::default());
                 failure.undecodable = true;
                 Err(failure)
             }

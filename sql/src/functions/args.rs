@@ -19,7 +19,11 @@ pub(super) fn arg(args: &[Value], index: usize) -> &Value {
 /// "argument 2 must be …, got …".
 pub(super) fn wrong<T>(args: &[Value], index: usize, wanted: &str) -> Result<T> {
     let value = arg(args, index);
-    let got = if value.is_missing() { "nothing (missing)".to_owned() } else { format!("{} ({})", ops::show(value), value.kind_name()) };
+    let got = if value.is_missing() {
+        "nothing (missing)".to_owned()
+    } else {
+        format!("{} ({})", ops::show(value), value.kind_name())
+    };
     Err(FunctionError(format!("argument {} must be {wanted}, got {got}", index + 1)))
 }
 

@@ -11,9 +11,22 @@ use super::{Context, Function, FunctionError, Outcome};
 use crate::view::text_or_bytes;
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::new("base64_encode(value[, 'no_padding'][, 'urlsafe']) -> text", "base64_encode", (1, 3), encode, "Text or bytes in base64.").example("base64_encode('a') = 'YQ=='"),
-    Function::new("base64_decode(text[, 'no_padding'][, 'urlsafe']) -> text", "base64_decode", (1, 3), decode, "What base64 stands for: text when it is UTF-8, else bytes.")
-        .example("base64_decode('YQ==') = 'a'"),
+    Function::new(
+        "base64_encode(value[, 'no_padding'][, 'urlsafe']) -> text",
+        "base64_encode",
+        (1, 3),
+        encode,
+        "Text or bytes in base64.",
+    )
+    .example("base64_encode('a') = 'YQ=='"),
+    Function::new(
+        "base64_decode(text[, 'no_padding'][, 'urlsafe']) -> text",
+        "base64_decode",
+        (1, 3),
+        decode,
+        "What base64 stands for: text when it is UTF-8, else bytes.",
+    )
+    .example("base64_decode('YQ==') = 'a'"),
 ];
 
 fn engine(args: &[Value]) -> Result<GeneralPurpose, FunctionError> {
@@ -39,6 +52,8 @@ fn encode(_: &Context, args: &[Value]) -> Outcome {
 
 fn decode(_: &Context, args: &[Value]) -> Outcome {
     let source = text(args, 0)?;
-    let bytes = engine(args)?.decode(source.as_bytes()).map_err(|error| FunctionError(format!("the text is no base64: {error}")))?;
+    let bytes = engine(args)?
+        .decode(source.as_bytes())
+        .map_err(|error| FunctionError(format!("the text is no base64: {error}")))?;
     Ok(text_or_bytes(bytes))
 }

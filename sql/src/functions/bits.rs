@@ -7,17 +7,58 @@ use super::bitstring::Bits;
 use super::{Context, Function, FunctionError, Outcome};
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::new("bitnot(a) -> integer", "bitnot", (1, 1), bitnot, "All bits turned over.").example("bitnot(10) = -11"),
-    Function::new("bitand(a, b) -> integer", "bitand", (2, 2), bitand, "Bits set in both.").example("bitand(12, 10) = 8"),
-    Function::new("bitor(a, b) -> integer", "bitor", (2, 2), bitor, "Bits set in either.").example("bitor(12, 10) = 14"),
-    Function::new("bitxor(a, b) -> integer", "bitxor", (2, 2), bitxor, "Bits set in one of the two.").example("bitxor(12, 10) = 6"),
-    Function::new("bitsl(a, n) -> integer", "bitsl", (2, 2), bitsl, "Shifted left by n bits.").example("bitsl(1, 10) = 1024"),
-    Function::new("bitsr(a, n) -> integer", "bitsr", (2, 2), bitsr, "Shifted right by n bits, keeping the sign.").example("bitsr(1024, 3) = 128"),
-    Function::new("bitsize(value) -> integer", "bitsize", (1, 1), bitsize, "How many bits a text, bytes or a bit string has.").example("bitsize('ab') = 16"),
-    Function::new("bytesize(value) -> integer", "bytesize", (1, 1), bytesize, "How many bytes a text, bytes or a bit string takes.").example("bytesize('你') = 3"),
-    Function::new("bin2hexstr(value[, prefix]) -> text", "bin2hexstr", (1, 2), bin2hexstr, "Bytes in upper-case hexadecimal, after the prefix.").example("bin2hexstr('AB', '0x') = '0x4142'"),
-    Function::new("hexstr2bin(text[, prefix]) -> bytes", "hexstr2bin", (1, 2), hexstr2bin, "The bytes of hexadecimal text; an odd digit is filled with a zero on its left.").example("hexstr2bin('4142') = 'AB'"),
-    Function::new("sqlserver_bin2hexstr(value) -> text", "sqlserver_bin2hexstr", (1, 1), sqlserver_bin2hexstr, "Bytes in hexadecimal with 0x before them, as SQL Server writes them.").example("sqlserver_bin2hexstr('A') = '0x41'"),
+    Function::new("bitnot(a) -> integer", "bitnot", (1, 1), bitnot, "All bits turned over.")
+        .example("bitnot(10) = -11"),
+    Function::new("bitand(a, b) -> integer", "bitand", (2, 2), bitand, "Bits set in both.")
+        .example("bitand(12, 10) = 8"),
+    Function::new("bitor(a, b) -> integer", "bitor", (2, 2), bitor, "Bits set in either.")
+        .example("bitor(12, 10) = 14"),
+    Function::new("bitxor(a, b) -> integer", "bitxor", (2, 2), bitxor, "Bits set in one of the two.")
+        .example("bitxor(12, 10) = 6"),
+    Function::new("bitsl(a, n) -> integer", "bitsl", (2, 2), bitsl, "Shifted left by n bits.")
+        .example("bitsl(1, 10) = 1024"),
+    Function::new("bitsr(a, n) -> integer", "bitsr", (2, 2), bitsr, "Shifted right by n bits, keeping the sign.")
+        .example("bitsr(1024, 3) = 128"),
+    Function::new(
+        "bitsize(value) -> integer",
+        "bitsize",
+        (1, 1),
+        bitsize,
+        "How many bits a text, bytes or a bit string has.",
+    )
+    .example("bitsize('ab') = 16"),
+    Function::new(
+        "bytesize(value) -> integer",
+        "bytesize",
+        (1, 1),
+        bytesize,
+        "How many bytes a text, bytes or a bit string takes.",
+    )
+    .example("bytesize('你') = 3"),
+    Function::new(
+        "bin2hexstr(value[, prefix]) -> text",
+        "bin2hexstr",
+        (1, 2),
+        bin2hexstr,
+        "Bytes in upper-case hexadecimal, after the prefix.",
+    )
+    .example("bin2hexstr('AB', '0x') = '0x4142'"),
+    Function::new(
+        "hexstr2bin(text[, prefix]) -> bytes",
+        "hexstr2bin",
+        (1, 2),
+        hexstr2bin,
+        "The bytes of hexadecimal text; an odd digit is filled with a zero on its left.",
+    )
+    .example("hexstr2bin('4142') = 'AB'"),
+    Function::new(
+        "sqlserver_bin2hexstr(value) -> text",
+        "sqlserver_bin2hexstr",
+        (1, 1),
+        sqlserver_bin2hexstr,
+        "Bytes in hexadecimal with 0x before them, as SQL Server writes them.",
+    )
+    .example("sqlserver_bin2hexstr('A') = '0x41'"),
 ];
 
 fn bitnot(_: &Context, args: &[Value]) -> Outcome {
@@ -39,7 +80,7 @@ fn bitxor(_: &Context, args: &[Value]) -> Outcome {
 /// Shifts left by `by` bits, or right when it is negative.
 fn shifted(value: i128, by: i128) -> Outcome {
     if by <= 0 {
-        let by = u32::try_from(-by).unwrap_or(127).min(127);
+        let by = u32::try_from(by.unsigned_abs()).unwrap_or(127).min(127);
         return Ok(Value::integer(value >> by));
     }
     let factor = u32::try_from(by).ok().filter(|by| *by < 127).map(|by| 1_i128 << by);
@@ -89,6 +130,9 @@ fn hexstr2bin(_: &Context, args: &[Value]) -> Outcome {
         return wrong(args, 0, "hexadecimal text");
     }
     let padded = if digits.len() % 2 == 1 { format!("0{digits}") } else { digits.to_owned() };
-    let bytes: Option<Vec<u8>> = (0..padded.len()).step_by(2).map(|at| u8::from_str_radix(padded.get(at..at + 2)?, 16).ok()).collect();
-    bytes.map(|bytes| Value::Bytes(bytes.into())).ok_or_else(|| FunctionError(format!("{} is no hexadecimal text", crate::ops::show(arg(args, 0)))))
+    let bytes: Option<Vec<u8>> =
+        (0..padded.len()).step_by(2).map(|at| u8::from_str_radix(padded.get(at..at + 2)?, 16).ok()).collect();
+    bytes
+        .map(|bytes| Value::Bytes(bytes.into()))
+        .ok_or_else(|| FunctionError(format!("{} is no hexadecimal text", crate::ops::show(arg(args, 0)))))
 }

@@ -33,11 +33,14 @@ impl<'a> Bits<'a> {
     }
 
     fn parse(digits: &str) -> Option<Self> {
-        let bits: Vec<bool> = digits.chars().map(|digit| match digit {
-            '0' => Some(false),
-            '1' => Some(true),
-            _ => None,
-        }).collect::<Option<_>>()?;
+        let bits: Vec<bool> = digits
+            .chars()
+            .map(|digit| match digit {
+                '0' => Some(false),
+                '1' => Some(true),
+                _ => None,
+            })
+            .collect::<Option<_>>()?;
         Some(Self::from_bits(bits.into_iter()))
     }
 

@@ -14,12 +14,30 @@ use crate::view::text_or_bytes;
 const DECOMPRESSED_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::new("gzip(value) -> bytes", "gzip", (1, 1), gzip, "The value compressed as gzip.").example("gunzip(gzip('a')) = 'a'"),
-    Function::new("gunzip(bytes) -> text", "gunzip", (1, 1), gunzip, "What gzip stands for: text when it is UTF-8, else bytes.").example("gunzip(gzip('a')) = 'a'"),
-    Function::new("zip(value) -> bytes", "zip", (1, 1), zip, "The value compressed as raw deflate.").example("unzip(zip('a')) = 'a'"),
-    Function::new("unzip(bytes) -> text", "unzip", (1, 1), unzip, "What raw deflate stands for.").example("unzip(zip('a')) = 'a'"),
-    Function::new("zip_compress(value) -> bytes", "zip_compress", (1, 1), zip_compress, "The value compressed as zlib.").example("zip_uncompress(zip_compress('a')) = 'a'"),
-    Function::new("zip_uncompress(bytes) -> text", "zip_uncompress", (1, 1), zip_uncompress, "What zlib stands for.").example("zip_uncompress(zip_compress('a')) = 'a'"),
+    Function::new("gzip(value) -> bytes", "gzip", (1, 1), gzip, "The value compressed as gzip.")
+        .example("gunzip(gzip('a')) = 'a'"),
+    Function::new(
+        "gunzip(bytes) -> text",
+        "gunzip",
+        (1, 1),
+        gunzip,
+        "What gzip stands for: text when it is UTF-8, else bytes.",
+    )
+    .example("gunzip(gzip('a')) = 'a'"),
+    Function::new("zip(value) -> bytes", "zip", (1, 1), zip, "The value compressed as raw deflate.")
+        .example("unzip(zip('a')) = 'a'"),
+    Function::new("unzip(bytes) -> text", "unzip", (1, 1), unzip, "What raw deflate stands for.")
+        .example("unzip(zip('a')) = 'a'"),
+    Function::new(
+        "zip_compress(value) -> bytes",
+        "zip_compress",
+        (1, 1),
+        zip_compress,
+        "The value compressed as zlib.",
+    )
+    .example("zip_uncompress(zip_compress('a')) = 'a'"),
+    Function::new("zip_uncompress(bytes) -> text", "zip_uncompress", (1, 1), zip_uncompress, "What zlib stands for.")
+        .example("zip_uncompress(zip_compress('a')) = 'a'"),
 ];
 
 fn compressed(mut encoder: impl Read) -> Outcome {

@@ -17,17 +17,48 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("str_utf8(value) -> text", "str_utf8", (1, 1), str, "The value as text; lists and maps as JSON.")
         .nulls("null gives 'null', missing fails the row")
         .example("str_utf8([1]) = '[1]'"),
-    Function::new("str_utf16_le(value) -> bytes", "str_utf16_le", (1, 1), str_utf16_le, "The value as text in UTF-16, little endian.")
-        .example("str_utf16_le('a') = 0x6100"),
-    Function::new("bool(value) -> boolean", "bool", (1, 1), bool, "true, 1 and 'true' are true; false, 0 and 'false' are false.")
-        .example("bool('true') = true"),
-    Function::new("int(value) -> integer", "int", (1, 1), int, "An integer: text is read as a number, floats are rounded down.")
-        .example("int('-1.5') = -2"),
-    Function::new("float(value[, decimals]) -> float", "float", (1, 2), float, "A float, rounded to a number of decimals when one is given.")
-        .example("float('3.14159', 3) = 3.142"),
-    Function::new("float2str(value, decimals) -> text", "float2str", (2, 2), float2str, "A float as text with at most so many decimals, zeros at the end cut.")
-        .example("float2str(20.2, 10) = '20.2'"),
-    Function::new("map(value) -> map", "map", (1, 1), map, "A map: text is read as a JSON object.").example("map('{\"a\":1}') = {\"a\":1}"),
+    Function::new(
+        "str_utf16_le(value) -> bytes",
+        "str_utf16_le",
+        (1, 1),
+        str_utf16_le,
+        "The value as text in UTF-16, little endian.",
+    )
+    .example("str_utf16_le('a') = 0x6100"),
+    Function::new(
+        "bool(value) -> boolean",
+        "bool",
+        (1, 1),
+        bool,
+        "true, 1 and 'true' are true; false, 0 and 'false' are false.",
+    )
+    .example("bool('true') = true"),
+    Function::new(
+        "int(value) -> integer",
+        "int",
+        (1, 1),
+        int,
+        "An integer: text is read as a number, floats are rounded down.",
+    )
+    .example("int('-1.5') = -2"),
+    Function::new(
+        "float(value[, decimals]) -> float",
+        "float",
+        (1, 2),
+        float,
+        "A float, rounded to a number of decimals when one is given.",
+    )
+    .example("float('3.14159', 3) = 3.142"),
+    Function::new(
+        "float2str(value, decimals) -> text",
+        "float2str",
+        (2, 2),
+        float2str,
+        "A float as text with at most so many decimals, zeros at the end cut.",
+    )
+    .example("float2str(20.2, 10) = '20.2'"),
+    Function::new("map(value) -> map", "map", (1, 1), map, "A map: text is read as a JSON object.")
+        .example("map('{\"a\":1}') = {\"a\":1}"),
 ];
 
 fn str(_: &Context, args: &[Value]) -> Outcome {

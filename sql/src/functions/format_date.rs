@@ -8,12 +8,24 @@ use super::time::{moment, offset, unit};
 use super::{Context, Function, FunctionError, Outcome, Purity};
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::new("format_date(unit, offset, format[, ts]) -> text", "format_date", (3, 4), format_date, "A time stamp (or the time of the event) by a format, at an offset from UTC.")
-        .purity(Purity::EventTime)
-        .nulls("a missing offset is UTC")
-        .example("format_date('second', '+08:00', '%Y-%m-%d', 1700000000) = '2023-11-15'"),
-    Function::new("date_to_unix_ts(unit[, offset], format, text) -> integer", "date_to_unix_ts", (3, 4), date_to_unix_ts, "The time stamp of a date in a format. An offset in the text wins over the argument; without either it is UTC.")
-        .example("date_to_unix_ts('second', '%Y-%m-%d', '2023-11-15') = 1700006400"),
+    Function::new(
+        "format_date(unit, offset, format[, ts]) -> text",
+        "format_date",
+        (3, 4),
+        format_date,
+        "A time stamp (or the time of the event) by a format, at an offset from UTC.",
+    )
+    .purity(Purity::EventTime)
+    .nulls("a missing offset is UTC")
+    .example("format_date('second', '+08:00', '%Y-%m-%d', 1700000000) = '2023-11-15'"),
+    Function::new(
+        "date_to_unix_ts(unit[, offset], format, text) -> integer",
+        "date_to_unix_ts",
+        (3, 4),
+        date_to_unix_ts,
+        "The time stamp of a date in a format. An offset in the text wins over the argument; without either it is UTC.",
+    )
+    .example("date_to_unix_ts('second', '%Y-%m-%d', '2023-11-15') = 1700006400"),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -188,7 +200,8 @@ fn date_to_unix_ts(_: &Context, args: &[Value]) -> Outcome {
     let (Some(year), Some(month), Some(day)) = (fields.year, fields.month, fields.day) else {
         return Err(FunctionError::new("the format must have %Y, %m and %d"));
     };
-    let time = NaiveDate::from_ymd_opt(year, month, day).and_then(|date| date.and_hms_nano_opt(fields.hour, fields.minute, fields.second, fields.nanos));
+    let time = NaiveDate::from_ymd_opt(year, month, day)
+        .and_then(|date| date.and_hms_nano_opt(fields.hour, fields.minute, fields.second, fields.nanos));
     let Some(time) = time else { return wrong_date() };
     let zone_seconds = match fields.zone_seconds {
         Some(seconds) => seconds,

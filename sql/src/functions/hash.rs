@@ -8,11 +8,20 @@ use super::{Context, Function, FunctionError, Outcome};
 use crate::ops;
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::new("md5(value) -> text", "md5", (1, 1), md5, "MD5.").example("md5('') = 'd41d8cd98f00b204e9800998ecf8427e'"),
-    Function::new("sha(value) -> text", "sha", (1, 1), sha, "SHA-1.").aliases(&["sha1"]).example("sha('') = 'da39a3ee5e6b4b0d3255bfef95601890afd80709'"),
+    Function::new("md5(value) -> text", "md5", (1, 1), md5, "MD5.")
+        .example("md5('') = 'd41d8cd98f00b204e9800998ecf8427e'"),
+    Function::new("sha(value) -> text", "sha", (1, 1), sha, "SHA-1.")
+        .aliases(&["sha1"])
+        .example("sha('') = 'da39a3ee5e6b4b0d3255bfef95601890afd80709'"),
     Function::new("sha256(value) -> text", "sha256", (1, 1), sha256, "SHA-256.").example("sha256('a') = 'ca97…'"),
-    Function::new("hash(algorithm, value) -> text", "hash", (2, 2), hash, "A digest by name: md4, md5, ripemd160, sha, sha224 to sha512, sha3_224 to sha3_512, blake2b, blake2s.")
-        .example("hash('md5', 'a') = '0cc175b9c0f1b6a831c399e269772661'"),
+    Function::new(
+        "hash(algorithm, value) -> text",
+        "hash",
+        (2, 2),
+        hash,
+        "A digest by name: md4, md5, ripemd160, sha, sha224 to sha512, sha3_224 to sha3_512, blake2b, blake2s.",
+    )
+    .example("hash('md5', 'a') = '0cc175b9c0f1b6a831c399e269772661'"),
 ];
 
 fn digest<D: Digest>(bytes: &[u8]) -> String {

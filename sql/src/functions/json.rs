@@ -9,7 +9,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("json_encode(value) -> text", "json_encode", (1, 1), json_encode, "The value as JSON text.")
         .nulls("null is null; missing fails the row")
         .example("json_encode([1]) = '[1]'"),
-    Function::new("json_decode(text) -> value", "json_decode", (1, 1), json_decode, "The value of a JSON text.").example("json_decode('[1]') = [1]"),
+    Function::new("json_decode(text) -> value", "json_decode", (1, 1), json_decode, "The value of a JSON text.")
+        .example("json_decode('[1]') = [1]"),
 ];
 
 fn json_encode(_: &Context, args: &[Value]) -> Outcome {

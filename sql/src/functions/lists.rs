@@ -7,15 +7,37 @@ use super::{Context, Function, Outcome};
 use crate::ops;
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::new("nth(position, list) -> value", "nth", (2, 2), nth, "The item at a position; a position the list does not have fails the row.").example("nth(2, [5, 6]) = 6"),
-    Function::new("length(list) -> integer", "length", (1, 1), length, "How many items the list has.").example("length([1, 2]) = 2"),
-    Function::new("sublist([start, ]length, list) -> list", "sublist", (2, 3), sublist, "So many items from the start position (1) on; fewer when the list ends.")
-        .example("sublist(2, 2, [1, 2, 3, 4]) = [2, 3]"),
-    Function::new("first(list) -> value", "first", (1, 1), first, "The first item; an empty list fails the row.").example("first([1, 2]) = 1"),
-    Function::new("last(list) -> value", "last", (1, 1), last, "The last item; an empty list fails the row.").example("last([1, 2]) = 2"),
-    Function::new("contains(item, list) -> boolean", "contains", (2, 2), contains, "Whether the list has the item; 1 is not 1.0.")
-        .nulls("a null item is looked for; a list that is null or missing fails the row")
-        .example("contains(2, [1, 2]) = true"),
+    Function::new(
+        "nth(position, list) -> value",
+        "nth",
+        (2, 2),
+        nth,
+        "The item at a position; a position the list does not have fails the row.",
+    )
+    .example("nth(2, [5, 6]) = 6"),
+    Function::new("length(list) -> integer", "length", (1, 1), length, "How many items the list has.")
+        .example("length([1, 2]) = 2"),
+    Function::new(
+        "sublist([start, ]length, list) -> list",
+        "sublist",
+        (2, 3),
+        sublist,
+        "So many items from the start position (1) on; fewer when the list ends.",
+    )
+    .example("sublist(2, 2, [1, 2, 3, 4]) = [2, 3]"),
+    Function::new("first(list) -> value", "first", (1, 1), first, "The first item; an empty list fails the row.")
+        .example("first([1, 2]) = 1"),
+    Function::new("last(list) -> value", "last", (1, 1), last, "The last item; an empty list fails the row.")
+        .example("last([1, 2]) = 2"),
+    Function::new(
+        "contains(item, list) -> boolean",
+        "contains",
+        (2, 2),
+        contains,
+        "Whether the list has the item; 1 is not 1.0.",
+    )
+    .nulls("a null item is looked for; a list that is null or missing fails the row")
+    .example("contains(2, [1, 2]) = true"),
 ];
 
 fn nth(_: &Context, args: &[Value]) -> Outcome {
@@ -32,7 +54,11 @@ fn length(_: &Context, args: &[Value]) -> Outcome {
 }
 
 fn sublist(_: &Context, args: &[Value]) -> Outcome {
-    let (start, length, items) = if args.len() == 2 { (1, count(args, 0)?, list(args, 1)?) } else { (count(args, 0)?, count(args, 1)?, list(args, 2)?) };
+    let (start, length, items) = if args.len() == 2 {
+        (1, count(args, 0)?, list(args, 1)?)
+    } else {
+        (count(args, 0)?, count(args, 1)?, list(args, 2)?)
+    };
     match start.checked_sub(1) {
         Some(offset) => Ok(Value::list(items.iter().skip(offset).take(length).cloned().collect())),
         None => wrong(args, 0, "a position from 1 on"),

@@ -13,20 +13,57 @@ const DEFAULT: &str = "a map that is null or missing has no keys: the default, o
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("map_new() -> map", "map_new", (0, 0), map_new, "An empty map.").example("map_new() = {}"),
-    Function::new("map_get(path, map[, default]) -> value", "map_get", (2, 3), map_get, "What the map has at a path, else the default.").nulls(DEFAULT).example("map_get('a.b', payload) = 1"),
-    Function::new("map_put(path, value, map) -> map", "map_put", (3, 3), map_put, "The map with a value written at a path.")
-        .nulls("a map that is null or missing is an empty one")
-        .example("map_put('a.b', 1, map_new()) = {\"a\":{\"b\":1}}"),
-    Function::new("mget(key, map[, default]) -> value", "mget", (2, 3), mget, "What the map has under a key, points included, else the default.").nulls(DEFAULT).example("mget('a.b', m) = 1"),
-    Function::new("mput(key, value, map) -> map", "mput", (3, 3), mput, "The map with a value written under a key, points included.")
-        .nulls("a map that is null or missing is an empty one")
-        .example("mput('a.b', 1, map_new()) = {\"a.b\":1}"),
+    Function::new(
+        "map_get(path, map[, default]) -> value",
+        "map_get",
+        (2, 3),
+        map_get,
+        "What the map has at a path, else the default.",
+    )
+    .nulls(DEFAULT)
+    .example("map_get('a.b', payload) = 1"),
+    Function::new(
+        "map_put(path, value, map) -> map",
+        "map_put",
+        (3, 3),
+        map_put,
+        "The map with a value written at a path.",
+    )
+    .nulls("a map that is null or missing is an empty one")
+    .example("map_put('a.b', 1, map_new()) = {\"a\":{\"b\":1}}"),
+    Function::new(
+        "mget(key, map[, default]) -> value",
+        "mget",
+        (2, 3),
+        mget,
+        "What the map has under a key, points included, else the default.",
+    )
+    .nulls(DEFAULT)
+    .example("mget('a.b', m) = 1"),
+    Function::new(
+        "mput(key, value, map) -> map",
+        "mput",
+        (3, 3),
+        mput,
+        "The map with a value written under a key, points included.",
+    )
+    .nulls("a map that is null or missing is an empty one")
+    .example("mput('a.b', 1, map_new()) = {\"a.b\":1}"),
     Function::new("map_keys(map) -> list", "map_keys", (1, 1), map_keys, "The keys.").example("map_keys(m) = ['a']"),
-    Function::new("map_values(map) -> list", "map_values", (1, 1), map_values, "The values.").example("map_values(m) = [1]"),
-    Function::new("map_to_entries(map) -> list", "map_to_entries", (1, 1), map_to_entries, "A list of {key, value}.").example("map_to_entries(m) = [{\"key\":\"a\",\"value\":1}]"),
-    Function::new("map_size(map) -> integer", "map_size", (1, 1), map_size, "How many keys the map has.").example("map_size(map_new()) = 0"),
-    Function::new("map_to_redis_hset_args(map) -> list", "map_to_redis_hset_args", (1, 1), hset_args, "Keys and values in turn, as HSET takes them; lists and maps are left out.")
-        .example("map_to_redis_hset_args(m) = ['a', '1']"),
+    Function::new("map_values(map) -> list", "map_values", (1, 1), map_values, "The values.")
+        .example("map_values(m) = [1]"),
+    Function::new("map_to_entries(map) -> list", "map_to_entries", (1, 1), map_to_entries, "A list of {key, value}.")
+        .example("map_to_entries(m) = [{\"key\":\"a\",\"value\":1}]"),
+    Function::new("map_size(map) -> integer", "map_size", (1, 1), map_size, "How many keys the map has.")
+        .example("map_size(map_new()) = 0"),
+    Function::new(
+        "map_to_redis_hset_args(map) -> list",
+        "map_to_redis_hset_args",
+        (1, 1),
+        hset_args,
+        "Keys and values in turn, as HSET takes them; lists and maps are left out.",
+    )
+    .example("map_to_redis_hset_args(m) = ['a', '1']"),
 ];
 
 fn map_new(_: &Context, _: &[Value]) -> Outcome {
@@ -92,7 +129,8 @@ fn map_values(_: &Context, args: &[Value]) -> Outcome {
 
 fn map_to_entries(_: &Context, args: &[Value]) -> Outcome {
     let source = map(args, 0)?;
-    let entries = source.iter().map(|(key, value)| Value::map([("key", Value::Text(key.clone())), ("value", value.clone())]));
+    let entries =
+        source.iter().map(|(key, value)| Value::map([("key", Value::Text(key.clone())), ("value", value.clone())]));
     Ok(Value::list(entries.collect()))
 }
 

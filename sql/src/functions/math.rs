@@ -16,15 +16,31 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("-(a, b) -> number", "-", (2, 2), subtract, "The operator - as a function.").example("3 - 1 = 2"),
     Function::new("*(a, b) -> number", "*", (2, 2), multiply, "The operator * as a function.").example("2 * 3 = 6"),
     Function::new("/(a, b) -> float", "/", (2, 2), divide, "The operator / as a function.").example("7 / 2 = 3.5"),
-    Function::new("div(a, b) -> integer", "div", (2, 2), div, "Whole quotient, truncated toward zero.").example("div(7, 2) = 3"),
-    Function::new("mod(a, b) -> integer", "mod", (2, 2), modulo, "Rest of the whole division, with the sign of the dividend.").example("mod(7, -2) = 1"),
-    Function::new("eq(a, b) -> boolean", "eq", (2, 2), eq, "Whether two values are equal, 1 = 1.0 included, without reading text as numbers.")
-        .nulls("null and missing are values like others")
-        .example("eq('1', 1) = false"),
+    Function::new("div(a, b) -> integer", "div", (2, 2), div, "Whole quotient, truncated toward zero.")
+        .example("div(7, 2) = 3"),
+    Function::new(
+        "mod(a, b) -> integer",
+        "mod",
+        (2, 2),
+        modulo,
+        "Rest of the whole division, with the sign of the dividend.",
+    )
+    .example("mod(7, -2) = 1"),
+    Function::new(
+        "eq(a, b) -> boolean",
+        "eq",
+        (2, 2),
+        eq,
+        "Whether two values are equal, 1 = 1.0 included, without reading text as numbers.",
+    )
+    .nulls("null and missing are values like others")
+    .example("eq('1', 1) = false"),
     real("abs(number) -> number", "abs", abs, "The number without its sign.").example("abs(-3) = 3"),
     real("ceil(number) -> integer", "ceil", ceil, "The smallest integer that is not below.").example("ceil(1.2) = 2"),
-    real("floor(number) -> integer", "floor", floor, "The largest integer that is not above.").example("floor(-1.5) = -2"),
-    real("round(number) -> integer", "round", round, "The nearest integer, halves away from zero.").example("round(3.5) = 4"),
+    real("floor(number) -> integer", "floor", floor, "The largest integer that is not above.")
+        .example("floor(-1.5) = -2"),
+    real("round(number) -> integer", "round", round, "The nearest integer, halves away from zero.")
+        .example("round(3.5) = 4"),
     real("sqrt(number) -> float", "sqrt", sqrt, "Square root.").example("sqrt(4) = 2.0"),
     real("exp(number) -> float", "exp", exp, "e to the power.").example("exp(0) = 1.0"),
     real("log(number) -> float", "log", log, "Natural logarithm.").aliases(&["ln"]).example("log(1) = 0.0"),
@@ -42,9 +58,20 @@ pub(super) const FUNCTIONS: &[Function] = &[
     real("asinh(number) -> float", "asinh", asinh, "Inverse hyperbolic sine.").example("asinh(0) = 0.0"),
     real("acosh(number) -> float", "acosh", acosh, "Inverse hyperbolic cosine.").example("acosh(1) = 0.0"),
     real("atanh(number) -> float", "atanh", atanh, "Inverse hyperbolic tangent.").example("atanh(0) = 0.0"),
-    Function::new("power(base, exponent) -> float", "power", (2, 2), power, "The base to the power.").aliases(&["pow"]).example("power(2, 3) = 8.0"),
-    Function::new("fmod(a, b) -> float", "fmod", (2, 2), fmod, "Rest of the division of floats, with the sign of the dividend.").example("fmod(5.5, 2) = 1.5"),
-    Function::new("random() -> float", "random", (0, 0), random, "A random float from 0 to below 1.").purity(Purity::External).example("random() = 0.42"),
+    Function::new("power(base, exponent) -> float", "power", (2, 2), power, "The base to the power.")
+        .aliases(&["pow"])
+        .example("power(2, 3) = 8.0"),
+    Function::new(
+        "fmod(a, b) -> float",
+        "fmod",
+        (2, 2),
+        fmod,
+        "Rest of the division of floats, with the sign of the dividend.",
+    )
+    .example("fmod(5.5, 2) = 1.5"),
+    Function::new("random() -> float", "random", (0, 0), random, "A random float from 0 to below 1.")
+        .purity(Purity::External)
+        .example("random() = 0.42"),
 ];
 
 fn add(_: &Context, args: &[Value]) -> Outcome {
@@ -83,7 +110,10 @@ fn eq(_: &Context, args: &[Value]) -> Outcome {
 
 fn abs(_: &Context, args: &[Value]) -> Outcome {
     match number(args, 0)? {
-        Number::Int(n) => Ok(Value::integer(n.abs())),
+        Number::Int(n) => n
+            .checked_abs()
+            .map(Value::integer)
+            .ok_or_else(|| FunctionError::new("the result is too large for an exact integer")),
         Number::Float(f) => Ok(Value::Float(f.abs())),
     }
 }
@@ -185,7 +215,11 @@ fn atanh(_: &Context, args: &[Value]) -> Outcome {
 fn power(_: &Context, args: &[Value]) -> Outcome {
     let (base, exponent) = (number(args, 0)?.as_f64(), number(args, 1)?.as_f64());
     let result = base.powf(exponent);
-    if result.is_finite() { Ok(Value::Float(result)) } else { Err(FunctionError(format!("{base} to the power {exponent} has no value"))) }
+    if result.is_finite() {
+        Ok(Value::Float(result))
+    } else {
+        Err(FunctionError(format!("{base} to the power {exponent} has no value")))
+    }
 }
 
 fn fmod(_: &Context, args: &[Value]) -> Outcome {

@@ -27,11 +27,11 @@ mod math;
 mod regex;
 mod split;
 mod subbits;
+mod tests_of_type;
 mod text;
 mod time;
-mod tests_of_type;
-mod unescape;
 mod unbuilt;
+mod unescape;
 
 pub use event::{TOPIC_LEVEL, VALUE_AT};
 pub use unbuilt::unbuilt;
@@ -141,7 +141,13 @@ pub struct Function {
 
 impl Function {
     /// A pure function of `min..=max` arguments that fails on null and missing.
-    pub(crate) const fn new(signature: &'static str, name: &'static str, (min, max): (usize, usize), call: Call, doc: &'static str) -> Self {
+    pub(crate) const fn new(
+        signature: &'static str,
+        name: &'static str,
+        (min, max): (usize, usize),
+        call: Call,
+        doc: &'static str,
+    ) -> Self {
         Self {
             name,
             aliases: &[],
@@ -227,7 +233,11 @@ pub fn all() -> impl Iterator<Item = &'static Function> {
 /// The function of a name or alias, in any case.
 pub fn find(name: &str) -> Option<&'static Function> {
     static BY_NAME: LazyLock<HashMap<&'static str, &'static Function>> = LazyLock::new(|| {
-        all().flat_map(|function| std::iter::once(function.name).chain(function.aliases.iter().copied()).map(move |name| (name, function))).collect()
+        all()
+            .flat_map(|function| {
+                std::iter::once(function.name).chain(function.aliases.iter().copied()).map(move |name| (name, function))
+            })
+            .collect()
     });
     BY_NAME.get(name).or_else(|| BY_NAME.get(name.to_ascii_lowercase().as_str())).copied()
 }
@@ -235,8 +245,10 @@ pub fn find(name: &str) -> Option<&'static Function> {
 /// Up to three names like an unknown one, the likest first.
 pub fn suggestions(name: &str) -> Vec<&'static str> {
     let wanted = name.to_ascii_lowercase();
-    let mut near: Vec<(f64, &'static str)> =
-        all().map(|function| (strsim::jaro_winkler(function.name, &wanted), function.name)).filter(|(likeness, _)| *likeness > 0.8).collect();
+    let mut near: Vec<(f64, &'static str)> = all()
+        .map(|function| (strsim::jaro_winkler(function.name, &wanted), function.name))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .collect();
     near.sort_by(|a, b| b.0.total_cmp(&a.0));
     near.into_iter().take(3).map(|(_, name)| name).collect()
 }

@@ -19,12 +19,30 @@ thread_local! {
 }
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::new("regex_match(text, regex) -> boolean", "regex_match", (2, 2), regex_match, "Whether the expression is found in the text.")
-        .example("regex_match('abc', '^a') = true"),
-    Function::new("regex_replace(text, regex, by) -> text", "regex_replace", (3, 3), regex_replace, "The text with all matches replaced; & is the match, \\1 its first group, \\& an ampersand.")
-        .example("regex_replace('ab', '(a)', '\\1\\1') = 'aab'"),
-    Function::new("regex_extract(text, regex) -> list", "regex_extract", (2, 2), regex_extract, "The groups of the first match; empty when nothing matches.")
-        .example("regex_extract('a1', '(\\d)') = ['1']"),
+    Function::new(
+        "regex_match(text, regex) -> boolean",
+        "regex_match",
+        (2, 2),
+        regex_match,
+        "Whether the expression is found in the text.",
+    )
+    .example("regex_match('abc', '^a') = true"),
+    Function::new(
+        "regex_replace(text, regex, by) -> text",
+        "regex_replace",
+        (3, 3),
+        regex_replace,
+        "The text with all matches replaced; & is the match, \\1 its first group, \\& an ampersand.",
+    )
+    .example("regex_replace('ab', '(a)', '\\1\\1') = 'aab'"),
+    Function::new(
+        "regex_extract(text, regex) -> list",
+        "regex_extract",
+        (2, 2),
+        regex_extract,
+        "The groups of the first match; empty when nothing matches.",
+    )
+    .example("regex_extract('a1', '(\\d)') = ['1']"),
 ];
 
 fn with_regex<T>(pattern: &str, run: impl FnOnce(&Regex) -> T) -> Result<T, FunctionError> {

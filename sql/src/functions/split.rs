@@ -27,8 +27,12 @@ fn split(_: &Context, args: &[Value]) -> Outcome {
         whole()
     } else {
         match mode {
-            "leading" | "leading_notrim" => source.split_once(separator.as_ref()).map_or_else(whole, |(a, b)| vec![a, b]),
-            "trailing" | "trailing_notrim" => source.rsplit_once(separator.as_ref()).map_or_else(whole, |(a, b)| vec![a, b]),
+            "leading" | "leading_notrim" => {
+                source.split_once(separator.as_ref()).map_or_else(whole, |(a, b)| vec![a, b])
+            }
+            "trailing" | "trailing_notrim" => {
+                source.rsplit_once(separator.as_ref()).map_or_else(whole, |(a, b)| vec![a, b])
+            }
             _ => source.split(separator.as_ref()).collect(),
         }
     };

@@ -43,7 +43,10 @@ fn by_weight(piece: &Bits<'_>, little: bool) -> Vec<bool> {
     if !little {
         return (0..piece.len()).map(|at| piece.bit(at)).collect();
     }
-    (0..piece.len().div_ceil(8)).rev().flat_map(|byte| (byte * 8..((byte + 1) * 8).min(piece.len())).map(|at| piece.bit(at))).collect()
+    (0..piece.len().div_ceil(8))
+        .rev()
+        .flat_map(|byte| (byte * 8..((byte + 1) * 8).min(piece.len())).map(|at| piece.bit(at)))
+        .collect()
 }
 
 fn unsigned(piece: &Bits<'_>, little: bool) -> Result<i128, FunctionError> {

@@ -12,30 +12,120 @@ use crate::ops;
 const PAD_CHARS_MAX: usize = 1_000_000;
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::new("lower(text) -> text", "lower", (1, 1), lower, "The text in lower case.").example("lower('AB') = 'ab'"),
-    Function::new("upper(text) -> text", "upper", (1, 1), upper, "The text in upper case.").example("upper('ab') = 'AB'"),
-    Function::new("trim(text[, chars]) -> text", "trim", (1, 2), trim, "The text without blanks (or the given characters) at both ends.").example("trim(' a ') = 'a'"),
-    Function::new("ltrim(text[, chars]) -> text", "ltrim", (1, 2), ltrim, "The text without blanks (or the given characters) at its start.").example("ltrim(' a ') = 'a '"),
-    Function::new("rtrim(text[, chars]) -> text", "rtrim", (1, 2), rtrim, "The text without blanks (or the given characters) at its end.").example("rtrim(' a ') = ' a'"),
-    Function::new("reverse(text) -> text", "reverse", (1, 1), reverse, "The text backwards.").example("reverse('abc') = 'cba'"),
-    Function::new("strlen(text) -> integer", "strlen", (1, 1), strlen, "How many characters the text has.").example("strlen('你好') = 2"),
-    Function::new("substr(text, start[, length]) -> text", "substr", (2, 3), substr, "A part of the text; positions count from 0.").example("substr('abcd', 1, 2) = 'bc'"),
-    Function::new("concat(value, …) -> text", "concat", (1, MANY), concat, "The texts of the values, one after the other.").example("concat('a', 1) = 'a1'"),
-    Function::new("pad(text, length[, 'trailing'|'leading'|'both'[, fill]]) -> text", "pad", (2, 4), pad, "The text with as many copies of fill (a blank) as it has characters too few.")
-        .example("pad('a', 3, 'leading', '0') = '00a'"),
-    Function::new("replace(text, part, by[, 'all'|'leading'|'trailing']) -> text", "replace", (3, 4), replace, "The text with all (or the first, or the last) occurrences of part replaced.")
-        .example("replace('a b', ' ', '-') = 'a-b'"),
-    Function::new("find(text, part[, 'leading'|'trailing']) -> text", "find", (2, 3), find, "The rest of the text from the first (or last) occurrence of part on; empty when there is none.")
-        .example("find('acbcd', 'c') = 'cbcd'"),
-    Function::new("ascii(text) -> integer", "ascii", (1, 1), ascii, "The code of the first character.").example("ascii('a') = 97"),
-    Function::new("rm_prefix(text, prefix) -> text", "rm_prefix", (2, 2), rm_prefix, "The text without the prefix, if it begins with it.").example("rm_prefix('ab', 'a') = 'b'"),
-    Function::new("join_to_string([separator, ]list) -> text", "join_to_string", (1, 2), join_to_string, "The texts of a list's items with a separator (', ') between them.")
-        .example("join_to_string('-', [1, 2]) = '1-2'"),
-    Function::new("join_to_sql_values_string(list) -> text", "join_to_sql_values_string", (1, 1), join_to_sql, "The items as SQL literals with ', ' between them. For showing; sinks bind values.")
-        .example("join_to_sql_values_string(['a', 1]) = '''a'', 1'"),
-    Function::new("sprintf_s(format, list) -> text", "sprintf_s", (2, 2), sprintf_s, "The format with ~s (text), ~p ~w (any value), ~b (integer), ~f ~.2f ~e (float), ~c, ~n, ~~ filled in.")
-        .example("sprintf_s('~s: ~b', ['a', 1]) = 'a: 1'"),
-    Function::new("sprintf(format, value, …) -> text", "sprintf", (1, MANY), sprintf, "As sprintf_s, with the values as arguments.").example("sprintf('~s', 'a') = 'a'"),
+    Function::new("lower(text) -> text", "lower", (1, 1), lower, "The text in lower case.")
+        .example("lower('AB') = 'ab'"),
+    Function::new("upper(text) -> text", "upper", (1, 1), upper, "The text in upper case.")
+        .example("upper('ab') = 'AB'"),
+    Function::new(
+        "trim(text[, chars]) -> text",
+        "trim",
+        (1, 2),
+        trim,
+        "The text without blanks (or the given characters) at both ends.",
+    )
+    .example("trim(' a ') = 'a'"),
+    Function::new(
+        "ltrim(text[, chars]) -> text",
+        "ltrim",
+        (1, 2),
+        ltrim,
+        "The text without blanks (or the given characters) at its start.",
+    )
+    .example("ltrim(' a ') = 'a '"),
+    Function::new(
+        "rtrim(text[, chars]) -> text",
+        "rtrim",
+        (1, 2),
+        rtrim,
+        "The text without blanks (or the given characters) at its end.",
+    )
+    .example("rtrim(' a ') = ' a'"),
+    Function::new("reverse(text) -> text", "reverse", (1, 1), reverse, "The text backwards.")
+        .example("reverse('abc') = 'cba'"),
+    Function::new("strlen(text) -> integer", "strlen", (1, 1), strlen, "How many characters the text has.")
+        .example("strlen('你好') = 2"),
+    Function::new(
+        "substr(text, start[, length]) -> text",
+        "substr",
+        (2, 3),
+        substr,
+        "A part of the text; positions count from 0.",
+    )
+    .example("substr('abcd', 1, 2) = 'bc'"),
+    Function::new(
+        "concat(value, …) -> text",
+        "concat",
+        (1, MANY),
+        concat,
+        "The texts of the values, one after the other.",
+    )
+    .example("concat('a', 1) = 'a1'"),
+    Function::new(
+        "pad(text, length[, 'trailing'|'leading'|'both'[, fill]]) -> text",
+        "pad",
+        (2, 4),
+        pad,
+        "The text with as many copies of fill (a blank) as it has characters too few.",
+    )
+    .example("pad('a', 3, 'leading', '0') = '00a'"),
+    Function::new(
+        "replace(text, part, by[, 'all'|'leading'|'trailing']) -> text",
+        "replace",
+        (3, 4),
+        replace,
+        "The text with all (or the first, or the last) occurrences of part replaced.",
+    )
+    .example("replace('a b', ' ', '-') = 'a-b'"),
+    Function::new(
+        "find(text, part[, 'leading'|'trailing']) -> text",
+        "find",
+        (2, 3),
+        find,
+        "The rest of the text from the first (or last) occurrence of part on; empty when there is none.",
+    )
+    .example("find('acbcd', 'c') = 'cbcd'"),
+    Function::new("ascii(text) -> integer", "ascii", (1, 1), ascii, "The code of the first character.")
+        .example("ascii('a') = 97"),
+    Function::new(
+        "rm_prefix(text, prefix) -> text",
+        "rm_prefix",
+        (2, 2),
+        rm_prefix,
+        "The text without the prefix, if it begins with it.",
+    )
+    .example("rm_prefix('ab', 'a') = 'b'"),
+    Function::new(
+        "join_to_string([separator, ]list) -> text",
+        "join_to_string",
+        (1, 2),
+        join_to_string,
+        "The texts of a list's items with a separator (', ') between them.",
+    )
+    .example("join_to_string('-', [1, 2]) = '1-2'"),
+    Function::new(
+        "join_to_sql_values_string(list) -> text",
+        "join_to_sql_values_string",
+        (1, 1),
+        join_to_sql,
+        "The items as SQL literals with ', ' between them. For showing; sinks bind values.",
+    )
+    .example("join_to_sql_values_string(['a', 1]) = '''a'', 1'"),
+    Function::new(
+        "sprintf_s(format, list) -> text",
+        "sprintf_s",
+        (2, 2),
+        sprintf_s,
+        "The format with ~s (text), ~p ~w (any value), ~b (integer), ~f ~.2f ~e (float), ~c, ~n, ~~ filled in.",
+    )
+    .example("sprintf_s('~s: ~b', ['a', 1]) = 'a: 1'"),
+    Function::new(
+        "sprintf(format, value, …) -> text",
+        "sprintf",
+        (1, MANY),
+        sprintf,
+        "As sprintf_s, with the values as arguments.",
+    )
+    .example("sprintf('~s', 'a') = 'a'"),
 ];
 
 fn lower(_: &Context, args: &[Value]) -> Outcome {
@@ -160,7 +250,8 @@ fn rm_prefix(_: &Context, args: &[Value]) -> Outcome {
 }
 
 fn join_to_string(_: &Context, args: &[Value]) -> Outcome {
-    let (separator, items) = if args.len() == 1 { (", ".into(), list(args, 0)?) } else { (text(args, 0)?, list(args, 1)?) };
+    let (separator, items) =
+        if args.len() == 1 { (", ".into(), list(args, 0)?) } else { (text(args, 0)?, list(args, 1)?) };
     let texts = items.iter().map(ops::text_of).collect::<Result<Vec<_>, _>>()?;
     Ok(Value::text(texts.join(separator.as_ref())))
 }

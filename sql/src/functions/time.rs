@@ -9,22 +9,62 @@ use super::args::{arg, integer, text, word, wrong};
 use super::{Context, Function, FunctionError, Outcome, Purity};
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::new("now_timestamp([unit]) -> integer", "now_timestamp", (0, 1), now_timestamp, "The time of the event since the epoch, in seconds or another unit.")
-        .purity(Purity::EventTime)
-        .example("now_timestamp('millisecond') = 1700000000000"),
-    Function::new("now_rfc3339([unit]) -> text", "now_rfc3339", (0, 1), now_rfc3339, "The time of the event as RFC 3339, in local time, with the unit's decimals.")
-        .purity(Purity::EventTime)
-        .example("now_rfc3339() = '2023-11-14T22:13:20+00:00'"),
-    Function::new("unix_ts_to_rfc3339(ts[, unit]) -> text", "unix_ts_to_rfc3339", (1, 2), unix_ts_to_rfc3339, "A time stamp as RFC 3339, in local time.")
-        .example("unix_ts_to_rfc3339(1700000000) = '2023-11-14T22:13:20+00:00'"),
-    Function::new("rfc3339_to_unix_ts(text[, unit]) -> integer", "rfc3339_to_unix_ts", (1, 2), rfc3339_to_unix_ts, "The time stamp of an RFC 3339 time.")
-        .example("rfc3339_to_unix_ts('2023-11-14T22:13:20Z') = 1700000000"),
-    Function::new("timezone_to_offset_seconds(zone) -> integer", "timezone_to_offset_seconds", (1, 1), timezone, "Seconds east of UTC: '+08:00', 'Z', 'local' or a number of seconds.")
-        .aliases(&["timezone_to_second"])
-        .nulls("missing is UTC")
-        .example("timezone_to_offset_seconds('+08:00') = 28800"),
-    Function::new("uuid_v4() -> text", "uuid_v4", (0, 0), uuid_v4, "A random UUID.").purity(Purity::External).example("uuid_v4() = '0b8a…-…'"),
-    Function::new("uuid_v4_no_hyphen() -> text", "uuid_v4_no_hyphen", (0, 0), uuid_v4_no_hyphen, "A random UUID without hyphens.").purity(Purity::External).example("uuid_v4_no_hyphen() = '0b8a…'"),
+    Function::new(
+        "now_timestamp([unit]) -> integer",
+        "now_timestamp",
+        (0, 1),
+        now_timestamp,
+        "The time of the event since the epoch, in seconds or another unit.",
+    )
+    .purity(Purity::EventTime)
+    .example("now_timestamp('millisecond') = 1700000000000"),
+    Function::new(
+        "now_rfc3339([unit]) -> text",
+        "now_rfc3339",
+        (0, 1),
+        now_rfc3339,
+        "The time of the event as RFC 3339, in local time, with the unit's decimals.",
+    )
+    .purity(Purity::EventTime)
+    .example("now_rfc3339() = '2023-11-14T22:13:20+00:00'"),
+    Function::new(
+        "unix_ts_to_rfc3339(ts[, unit]) -> text",
+        "unix_ts_to_rfc3339",
+        (1, 2),
+        unix_ts_to_rfc3339,
+        "A time stamp as RFC 3339, in local time.",
+    )
+    .example("unix_ts_to_rfc3339(1700000000) = '2023-11-14T22:13:20+00:00'"),
+    Function::new(
+        "rfc3339_to_unix_ts(text[, unit]) -> integer",
+        "rfc3339_to_unix_ts",
+        (1, 2),
+        rfc3339_to_unix_ts,
+        "The time stamp of an RFC 3339 time.",
+    )
+    .example("rfc3339_to_unix_ts('2023-11-14T22:13:20Z') = 1700000000"),
+    Function::new(
+        "timezone_to_offset_seconds(zone) -> integer",
+        "timezone_to_offset_seconds",
+        (1, 1),
+        timezone,
+        "Seconds east of UTC: '+08:00', 'Z', 'local' or a number of seconds.",
+    )
+    .aliases(&["timezone_to_second"])
+    .nulls("missing is UTC")
+    .example("timezone_to_offset_seconds('+08:00') = 28800"),
+    Function::new("uuid_v4() -> text", "uuid_v4", (0, 0), uuid_v4, "A random UUID.")
+        .purity(Purity::External)
+        .example("uuid_v4() = '0b8a…-…'"),
+    Function::new(
+        "uuid_v4_no_hyphen() -> text",
+        "uuid_v4_no_hyphen",
+        (0, 0),
+        uuid_v4_no_hyphen,
+        "A random UUID without hyphens.",
+    )
+    .purity(Purity::External)
+    .example("uuid_v4_no_hyphen() = '0b8a…'"),
 ];
 
 /// A unit of time.
@@ -66,7 +106,9 @@ pub(super) fn unit(args: &[Value], index: usize) -> Result<Unit, FunctionError> 
 pub(super) fn moment(ns: i128) -> Result<DateTime<Utc>, FunctionError> {
     let seconds = i64::try_from(ns.div_euclid(1_000_000_000)).ok();
     let nanos = ns.rem_euclid(1_000_000_000) as u32;
-    seconds.and_then(|seconds| DateTime::from_timestamp(seconds, nanos)).ok_or_else(|| FunctionError::new("the time is out of range"))
+    seconds
+        .and_then(|seconds| DateTime::from_timestamp(seconds, nanos))
+        .ok_or_else(|| FunctionError::new("the time is out of range"))
 }
 
 fn now_timestamp(context: &Context, args: &[Value]) -> Outcome {

@@ -197,7 +197,12 @@ impl<'a> Cursor<'a> {
     fn number(&mut self) -> Result<Value, JsonError> {
         let (text, integer) = self.number_text()?;
         if integer {
-            // -0 is the integer 0.
+            // Up to 18 digits fit without a check; -0 is the integer 0.
+            if text.len() <= 18 {
+                let (negative, digits) = text.strip_prefix('-').map_or((false, text), |digits| (true, digits));
+                let n = digits.bytes().fold(0_i64, |n, digit| n * 10 + i64::from(digit - b'0'));
+                return Ok(Value::Int(if negative { -n } else { n }));
+            }
             return Ok(Value::from_number_text(text));
         }
         match text.parse::<f64>() {
@@ -206,11 +211,30 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Passes over eight bytes at a time while none of them ends a string or needs a look.
+    fn skip_plain(&mut self) {
+        const ONES: u64 = u64::from_ne_bytes([1; 8]);
+        const HIGHS: u64 = ONES << 7;
+        let zero_byte = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
+        while let Some(chunk) = self.bytes.get(self.at..self.at + 8) {
+            let Ok(chunk) = <[u8; 8]>::try_from(chunk) else { return };
+            let word = u64::from_ne_bytes(chunk);
+            let quote = zero_byte(word ^ (ONES * u64::from(b'"')));
+            let escape = zero_byte(word ^ (ONES * u64::from(b'\\')));
+            let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
+            if quote | escape | control != 0 {
+                return;
+            }
+            self.at += 8;
+        }
+    }
+
     /// The string at the cursor; borrowed when it has no escapes.
     pub(super) fn string(&mut self) -> Result<Cow<'a, str>, JsonError> {
         self.at += 1;
         let start = self.at;
         loop {
+            self.skip_plain();
             match self.bytes.get(self.at) {
                 Some(b'"') => {
                     let text = self.text.get(start..self.at).unwrap_or_default();
@@ -261,7 +285,8 @@ impl<'a> Cursor<'a> {
     }
 
     fn hex4(&mut self) -> Result<u32, JsonError> {
-        let digits = self.text.get(self.at..self.at + 4).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let digits =
+            self.text.get(self.at..self.at + 4).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
         match digits.and_then(|digits| u32::from_str_radix(digits, 16).ok()) {
             Some(unit) => {
                 self.at += 4;

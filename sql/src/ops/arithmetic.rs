@@ -104,7 +104,9 @@ fn numbers(op: ArithmeticOp, a: Number, b: Number) -> Result<Value, OpError> {
             }
             finite(a.as_f64() / b.as_f64())
         }
-        (ArithmeticOp::Div | ArithmeticOp::Mod, Number::Int(_), Number::Int(0)) => Err(OpError(format!("{} by zero", op.symbol()))),
+        (ArithmeticOp::Div | ArithmeticOp::Mod, Number::Int(_), Number::Int(0)) => {
+            Err(OpError(format!("{} by zero", op.symbol())))
+        }
         (ArithmeticOp::Div | ArithmeticOp::Mod, Number::Int(a), Number::Int(b)) => {
             let result = if op == ArithmeticOp::Div { a.checked_div(b) } else { a.checked_rem(b) };
             result.map(Value::integer).ok_or_else(overflow)

@@ -64,7 +64,9 @@ pub fn compare(op: CompareOp, left: &Value, right: &Value) -> Result<bool, OpErr
             Ok(op.accepts(order_numbers(read_number(text)?, number(right)?)))
         }
         (Value::Bool(_) | Value::Null, Value::Text(text)) => Ok(op.accepts(word(left).as_bytes().cmp(text.as_bytes()))),
-        (Value::Text(text), Value::Bool(_) | Value::Null) => Ok(op.accepts(text.as_bytes().cmp(word(right).as_bytes()))),
+        (Value::Text(text), Value::Bool(_) | Value::Null) => {
+            Ok(op.accepts(text.as_bytes().cmp(word(right).as_bytes())))
+        }
         _ => Ok(op.accepts(order(left, right))),
     }
 }
@@ -74,7 +76,9 @@ fn number(value: &Value) -> Result<Number, OpError> {
 }
 
 fn read_number(text: &str) -> Result<Number, OpError> {
-    parse_number(text).ok_or_else(|| OpError(format!("cannot compare a number with the text {}, which is no number", show(&Value::text(text)))))
+    parse_number(text).ok_or_else(|| {
+        OpError(format!("cannot compare a number with the text {}, which is no number", show(&Value::text(text))))
+    })
 }
 
 fn word(value: &Value) -> &'static str {

@@ -83,6 +83,10 @@ pub fn topic_matches(topic: &Value, filter: &Value) -> Result<bool, OpError> {
     match (topic, filter) {
         (Value::Text(topic), Value::Text(filter)) => Ok(model::filter_matches(filter, topic)),
         (Value::Missing | Value::Null, _) | (_, Value::Missing | Value::Null) => Ok(false),
-        _ => Err(OpError(format!("=~ matches a topic with a filter, both text, got {} and {}", show(topic), show(filter)))),
+        _ => Err(OpError(format!(
+            "=~ matches a topic with a filter, both text, got {} and {}",
+            show(topic),
+            show(filter)
+        ))),
     }
 }

@@ -60,7 +60,8 @@ pub fn parse_number(text: &str) -> Option<Number> {
     if unsigned.bytes().all(|byte| byte.is_ascii_digit()) {
         return Some(big_number(text.strip_prefix('+').unwrap_or(text)));
     }
-    let wellformed = unsigned.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'-' | b'+'));
+    let wellformed =
+        unsigned.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'-' | b'+'));
     if !wellformed || unsigned.ends_with('.') || unsigned.contains(".e") || unsigned.contains(".E") {
         return None;
     }

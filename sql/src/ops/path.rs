@@ -74,7 +74,13 @@ fn item_at(items: &[Value], index: i64) -> Option<&Value> {
 
 /// The offset of a language position in a list of `len`; `None` when there is no such item.
 fn position(len: usize, index: i64) -> Option<usize> {
-    let offset = if index > 0 { index - 1 } else if index < 0 { i64::try_from(len).ok()?.checked_add(index)? } else { return None };
+    let offset = if index > 0 {
+        index - 1
+    } else if index < 0 {
+        i64::try_from(len).ok()?.checked_add(index)?
+    } else {
+        return None;
+    };
     usize::try_from(offset).ok().filter(|offset| *offset < len)
 }
 
@@ -110,15 +116,20 @@ fn not_a_list(value: &Value) -> OpError {
     OpError(format!("a slice needs a list, got {} ({})", show(value), value.kind_name()))
 }
 
-/// `[from..to]`: the integers from the one to the other, both included, downward when `to` is smaller.
+/// `[from..to]`: the integers from the one to the other, both included. `to` may be one below `from`, which is the empty
+/// range, but not less.
 pub fn range(from: &Value, to: &Value) -> Result<Value, OpError> {
-    let bound = |bound: &Value| bound.as_int().ok_or_else(|| OpError(format!("a range bound must be an integer, got {}", show(bound))));
+    let bound = |bound: &Value| {
+        bound.as_int().ok_or_else(|| OpError(format!("a range bound must be an integer, got {}", show(bound))))
+    };
     let (from, to) = (bound(from)?, bound(to)?);
     if (i128::from(to) - i128::from(from)).abs() >= RANGE_ITEMS_MAX {
         return Err(OpError(format!("a range may have at most {RANGE_ITEMS_MAX} items")));
     }
-    let items = if from <= to { (from..=to).map(Value::Int).collect() } else { (to..=from).rev().map(Value::Int).collect() };
-    Ok(Value::list(items))
+    if i128::from(to) < i128::from(from) - 1 {
+        return Err(OpError(format!("a range goes upward, got [{from}..{to}]")));
+    }
+    Ok(Value::list((from..=to).map(Value::Int).collect()))
 }
 
 /// `base` with `value` written at `path`. Maps and lists are made as needed; what stands in the way is replaced. With
@@ -187,7 +198,8 @@ pub fn parse_path(text: &str) -> Vec<Step> {
             steps.push(Step::Key(Str::new(key)));
             rest = after;
         } else {
-            let end = rest.char_indices().skip(1).find(|(_, c)| matches!(c, '.' | '[')).map_or(rest.len(), |(at, _)| at);
+            let end =
+                rest.char_indices().skip(1).find(|(_, c)| matches!(c, '.' | '[')).map_or(rest.len(), |(at, _)| at);
             let (key, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
             steps.push(Step::Key(Str::new(key)));
             rest = after;

@@ -86,8 +86,12 @@ impl Parser<'_> {
             return self.checked(Expr::new(kind, span));
         }
         match self.kind() {
-            Kind::Symbol("~=") => Err(self.error(self.span(), "the operator ~= does not exist").hint("the topic match is written topic =~ 'filter'")),
-            Kind::Symbol("==") => Err(self.error(self.span(), "the operator == does not exist").hint("equality is written with one =")),
+            Kind::Symbol("~=") => Err(self
+                .error(self.span(), "the operator ~= does not exist")
+                .hint("the topic match is written topic =~ 'filter'")),
+            Kind::Symbol("==") => {
+                Err(self.error(self.span(), "the operator == does not exist").hint("equality is written with one ="))
+            }
             Kind::Word(_) => self.comparison_word(left),
             _ => Ok(left),
         }
@@ -96,8 +100,12 @@ impl Parser<'_> {
     /// IN, LIKE, BETWEEN and IS, with or without NOT.
     fn comparison_word(&mut self, left: Expr) -> Result<Expr, Diagnostic> {
         let start = left.span;
-        let follows = |parser: &Self, ahead: usize| ["IN", "LIKE", "BETWEEN"].into_iter().find(|word| parser.is_word_after(ahead, word));
-        if self.is_word("IS") && (self.is_word_after(1, "NULL") || (self.is_word_after(1, "NOT") && self.is_word_after(2, "NULL"))) {
+        let follows = |parser: &Self, ahead: usize| {
+            ["IN", "LIKE", "BETWEEN"].into_iter().find(|word| parser.is_word_after(ahead, word))
+        };
+        if self.is_word("IS")
+            && (self.is_word_after(1, "NULL") || (self.is_word_after(1, "NOT") && self.is_word_after(2, "NULL")))
+        {
             self.bump();
             let negated = self.eat_word("NOT");
             self.expect_word("NULL")?;
@@ -199,7 +207,9 @@ impl Parser<'_> {
                 let slice = matches!(step, PathStep::Slice(..));
                 steps.push(step);
                 if slice && (self.is_symbol(".") || self.is_symbol("[")) {
-                    return Err(self.error(self.span(), "a slice cannot be continued with a path").hint("use FOREACH to look into each item"));
+                    return Err(self
+                        .error(self.span(), "a slice cannot be continued with a path")
+                        .hint("use FOREACH to look into each item"));
                 }
             } else {
                 break;

@@ -16,7 +16,8 @@ const NESTING_MAX: usize = 100;
 
 /// Words that cannot be bare names, because a clause or an operator begins with them.
 const RESERVED: [&str; 17] = [
-    "AND", "AS", "CASE", "ELSE", "END", "EXCEPT", "FOREACH", "FROM", "IN", "INCASE", "NOT", "OR", "SELECT", "THEN", "WHEN", "WHERE", "DO",
+    "AND", "AS", "CASE", "ELSE", "END", "EXCEPT", "FOREACH", "FROM", "IN", "INCASE", "NOT", "OR", "SELECT", "THEN",
+    "WHEN", "WHERE", "DO",
 ];
 /// Clauses of streaming SQL that are known and not built.
 const UNBUILT: [(&str, &str); 9] = [
@@ -60,12 +61,12 @@ impl Parser<'_> {
     }
 
     fn span(&self) -> Span {
-        self.tokens.get(self.at).map_or(Span::new(self.sql.len(), self.sql.len()), |token| token.span)
+        self.tokens.get(self.at).map_or_else(|| Span::new(self.sql.len(), self.sql.len()), |token| token.span)
     }
 
     /// The span of the token before the current one.
     fn last_span(&self) -> Span {
-        self.at.checked_sub(1).and_then(|at| self.tokens.get(at)).map_or(Span::new(0, 0), |token| token.span)
+        self.at.checked_sub(1).and_then(|at| self.tokens.get(at)).map(|token| token.span).unwrap_or_default()
     }
 
     fn bump(&mut self) {
@@ -138,7 +139,10 @@ impl Parser<'_> {
 
     fn statement(&mut self) -> Result<Statement, Diagnostic> {
         let body = if self.eat_word("SELECT") {
-            if self.is_word("DISTINCT") && !matches!(self.kind_after(1), Kind::Symbol("," | ".") | Kind::End) && !self.is_word_after(1, "FROM") {
+            if self.is_word("DISTINCT")
+                && !matches!(self.kind_after(1), Kind::Symbol("," | ".") | Kind::End)
+                && !self.is_word_after(1, "FROM")
+            {
                 self.unsupported.push((self.span(), "DISTINCT"));
                 self.bump();
             }
