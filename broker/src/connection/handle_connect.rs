@@ -74,6 +74,7 @@ impl Connection {
             inbox,
             outbox: Vec::new(),
             outbox_sent: 0,
+            stalled_since_ms: None,
             pending: VecDeque::new(),
             unreleased_count: 0,
             aliases: None,

@@ -81,8 +81,12 @@ impl Connection {
                 Ok(count) => {
                     self.core.counters.bytes_sent.add(count as u64);
                     self.outbox_sent += count;
+                    self.stalled_since_ms = None;
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.stalled_since_ms = self.stalled_since_ms.or_else(|| Some(self.core.monotonic_ms()));
+                    return Ok(());
+                }
                 Err(_) => return Err(End::SocketFailed),
             }
         }

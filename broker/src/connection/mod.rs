@@ -48,6 +48,8 @@ struct Connection {
     /// Bytes for the socket; the first `outbox_sent` of them are gone.
     outbox: Vec<u8>,
     outbox_sent: usize,
+    /// Since when the socket takes nothing, monotonic milliseconds.
+    stalled_since_ms: Option<i64>,
     /// Acknowledgements that wait for their admission, in the order of the publishes.
     pending: VecDeque<PendingAck>,
     /// QoS 2 messages of this connection without PUBREL; they count against the receive maximum.
@@ -77,16 +79,24 @@ impl Connection {
         if let Some(reason) = self.link.order() {
             return Err(End::Server(reason));
         }
-        let held = self.act_on_inbox().await?;
-        self.settle_admissions()?;
-        let more = self.deliver().await?;
-        self.write_some()?;
-        if (held && self.may_act()) || (more && self.outbox.is_empty()) {
+        // The working half has a large future. It is allocated for the time of the work, once for all the packets of a
+        // turn, so that a connection that waits does not carry it.
+        let goes_on = Box::pin(self.work()).await?;
+        if goes_on {
             // There is more to do and room for it; other clients get their turn first.
             tokio::task::yield_now().await;
             return Ok(());
         }
         self.wait().await
+    }
+
+    /// Acts on what came, delivers what waits, writes what the socket takes. `true`: there is more to do at once.
+    async fn work(&mut self) -> Result<bool, End> {
+        let held = self.act_on_inbox().await?;
+        self.settle_admissions()?;
+        let more = self.deliver().await?;
+        self.write_some()?;
+        Ok((held && self.may_act()) || (more && self.outbox.is_empty()))
     }
 
     /// Acts on one packet.
@@ -124,7 +134,8 @@ impl Connection {
         self.release_buffers();
         let reads = self.may_act();
         let writes = !self.outbox.is_empty();
-        let stall_ms = self.core.settings.write_stall_ms;
+        let stalled_ms = self.stalled_since_ms.map_or(0, |since_ms| self.core.monotonic_ms() - since_ms);
+        let stall_ms = self.core.settings.write_stall_ms.saturating_sub(stalled_ms.unsigned_abs());
         tokio::select! {
             () = self.link.notify.notified() => return Ok(()),
             () = admission::front_settled(&mut self.pending) => return Ok(()),

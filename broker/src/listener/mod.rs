@@ -76,11 +76,13 @@ impl Bound {
         drop(socket.set_nodelay(true));
         let local = socket.local_addr().unwrap_or(self.address);
         let presence = Presence::new(core.clone());
+        // Boxed on its own: the supervised spawn would otherwise hold room for the future twice.
+        let serving = Box::pin(connection::serve(core.clone(), socket, peer, local));
         drop(model::task::spawn("broker-connection", async move {
             let core = presence.core.clone();
             let mut phase = core.phase.subscribe();
             tokio::select! {
-                () = connection::serve(core.clone(), socket, peer, local) => {}
+                () = serving => {}
                 aborting = phase.wait_for(|phase| *phase == Phase::Aborting) => drop(aborting),
             }
             drop(presence);

@@ -1,4 +1,11 @@
 //! The broker over real sockets: bytes in, bytes out. One binary; every test has its own broker on a free port.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test that meets the unexpected is to fail where it stands; a panic in a spawned part must reach the test"
+)]
 
 mod admission;
 mod client;
