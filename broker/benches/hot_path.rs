@@ -49,8 +49,14 @@ fn encoding(c: &mut Criterion) {
         origin: Origin::Client,
     };
     let outgoing = Outgoing::new(Arc::new(message));
-    let envelope =
-        Envelope { version: Version::V5, qos: Qos::AtLeastOnce, dup: false, retain: false, packet_id: 7, identifiers: &[] };
+    let envelope = Envelope {
+        version: Version::V5,
+        qos: Qos::AtLeastOnce,
+        dup: false,
+        retain: false,
+        packet_id: 7,
+        identifiers: &[],
+    };
     let mut out = Vec::with_capacity(1 << 16);
     c.bench_function("encode PUBLISH for one more subscriber", |b| {
         b.iter(|| {

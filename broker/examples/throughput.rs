@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use broker::codec::{Connect, Packet, Properties, Puback, Publish, PublishHeader, Reason, Subscribe, SubscribeOptions, Version};
+use broker::codec::{
+    Connect, Packet, Properties, Puback, Publish, PublishHeader, Reason, Subscribe, SubscribeOptions, Version,
+};
 use broker::{Broker, Dropped, Listener, Ports, Settings};
 use model::ports::{AllowAll, AllowAnonymous, NoTap};
 use model::{Qos, SystemClock};
@@ -72,8 +74,14 @@ async fn publish(mut socket: TcpStream, qos: Qos, count: usize) -> Result<(), Fa
         for _ in 0..100.min(count - sent) {
             sent += 1;
             let packet_id = if qos == Qos::AtMostOnce { 0 } else { u16::try_from(sent % 65_535)? + 1 };
-            let header =
-                PublishHeader { dup: false, qos, retain: false, topic: "t".to_owned(), packet_id, properties: Properties::default() };
+            let header = PublishHeader {
+                dup: false,
+                qos,
+                retain: false,
+                topic: "t".to_owned(),
+                packet_id,
+                properties: Properties::default(),
+            };
             Publish { header, payload: "0123456789abcdef".into() }.encode(&mut bytes, Version::V3_1_1);
         }
         socket.write_all(&bytes).await?;
@@ -92,7 +100,8 @@ async fn publish(mut socket: TcpStream, qos: Qos, count: usize) -> Result<(), Fa
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let mut arguments = std::env::args().skip(1);
-    let qos = Qos::from_u8(arguments.next().unwrap_or_default().parse().unwrap_or(0)).filter(|qos| *qos != Qos::ExactlyOnce);
+    let qos =
+        Qos::from_u8(arguments.next().unwrap_or_default().parse().unwrap_or(0)).filter(|qos| *qos != Qos::ExactlyOnce);
     let qos = qos.ok_or("the QoS is 0 or 1")?;
     let count: usize = arguments.next().and_then(|count| count.parse().ok()).unwrap_or(500_000);
     let settings = Settings { listeners: vec![Listener::new("bench", "127.0.0.1:0".parse()?)], ..Settings::default() };
@@ -116,7 +125,11 @@ async fn main() -> Result<(), Failure> {
     tokio::time::timeout(std::time::Duration::from_secs(60), both).await??;
     let seconds = started.elapsed().as_secs_f64();
     let dropped = handle.counters().dropped_count(Dropped::QueueFull);
-    let text = format!("QoS {}: {count} messages in {seconds:.2} s, {:.0}/s, {dropped} dropped\n", qos as u8, count as f64 / seconds);
+    let text = format!(
+        "QoS {}: {count} messages in {seconds:.2} s, {:.0}/s, {dropped} dropped\n",
+        qos as u8,
+        count as f64 / seconds
+    );
     tokio::io::stdout().write_all(text.as_bytes()).await?;
     handle.stop(std::time::Duration::from_secs(1)).await;
     Ok(())

@@ -136,9 +136,19 @@ impl Counters {
         one("broker_connections", "Connections now.", SampleKind::Gauge, &self.connections);
         let total = SampleKind::Counter;
         one("broker_connections_accepted_total", "Connections accepted.", total, &self.connections_accepted);
-        one("broker_connections_refused_total", "Connections refused at connections_max.", total, &self.connections_refused);
+        one(
+            "broker_connections_refused_total",
+            "Connections refused at connections_max.",
+            total,
+            &self.connections_refused,
+        );
         one("broker_connects_refused_total", "CONNECTs answered with a failure.", total, &self.connects_refused);
-        one("broker_protocol_errors_total", "Connections ended for an error of the client.", total, &self.protocol_errors);
+        one(
+            "broker_protocol_errors_total",
+            "Connections ended for an error of the client.",
+            total,
+            &self.protocol_errors,
+        );
         one("broker_messages_received_total", "PUBLISH packets from clients.", total, &self.messages_received);
         one("broker_messages_sent_total", "PUBLISH packets to clients.", total, &self.messages_sent);
         one("broker_bytes_received_total", "Bytes from clients.", total, &self.bytes_received);

@@ -163,7 +163,13 @@ impl Core {
     }
 
     /// client.subscribe and client.unsubscribe, with the list, and session.(un)subscribed, one a filter.
-    pub(crate) fn emit_subscriptions(&self, kind: EventKind, each: EventKind, info: &ClientInfo, filters: &[(Str, i64)]) {
+    pub(crate) fn emit_subscriptions(
+        &self,
+        kind: EventKind,
+        each: EventKind,
+        info: &ClientInfo,
+        filters: &[(Str, i64)],
+    ) {
         let first = filters.first();
         self.emit(kind, || {
             let list = filters

@@ -16,6 +16,11 @@
 //!   (0x85, return code 2 before MQTT 5) and does not touch the session.
 //! - Everything a client can grow has a bound in [`Settings`], and reaching it is counted.
 //!
+//! Where the standard leaves a choice: the session's owner above; an unknown packet identifier in PUBREL or PUBREC is
+//! answered with success, so that a client which lost the last answer can go on; a publish that is denied is acknowledged
+//! to MQTT 3 clients, which have no word for a refusal; a message that a durable queue refuses closes an MQTT 3 connection
+//! without acknowledgement; control characters are refused in topics, filters, client identifiers and user names.
+//!
 //! Not here yet: TLS and WebSocket listeners, durable sessions and retained messages, `$SYS`, `$delayed`, topic rewrite,
 //! enhanced authentication (a CONNECT with an authentication method is refused with 0x8C), outgoing topic aliases.
 

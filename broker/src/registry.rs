@@ -221,7 +221,12 @@ impl Registry {
     /// At most `limit` sessions in the order of their client identifiers, after `after`.
     pub(crate) fn page(&self, after: Option<&str>, limit: usize) -> Vec<Arc<Entry>> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.sessions.read().range::<str, _>((from, Bound::Unbounded)).take(limit).map(|(_, entry)| entry.clone()).collect()
+        self.sessions
+            .read()
+            .range::<str, _>((from, Bound::Unbounded))
+            .take(limit)
+            .map(|(_, entry)| entry.clone())
+            .collect()
     }
 }
 

@@ -29,7 +29,14 @@ pub(super) fn decode(body: &[u8], version: Version, reasons: &[Reason]) -> Resul
 }
 
 /// Appends the packet; reason code and properties are left out when they say nothing (MQTT 5.0 §3.4.2.1).
-pub(super) fn encode(out: &mut Vec<u8>, first: u8, version: Version, packet_id: u16, reason: Reason, properties: &Properties) {
+pub(super) fn encode(
+    out: &mut Vec<u8>,
+    first: u8,
+    version: Version,
+    packet_id: u16,
+    reason: Reason,
+    properties: &Properties,
+) {
     if version != Version::V5 || (reason == Reason::SUCCESS && properties.0.is_empty()) {
         let [high, low] = packet_id.to_be_bytes();
         out.extend([first, 2, high, low]);

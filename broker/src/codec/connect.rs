@@ -159,7 +159,12 @@ fn version(reader: &mut Reader<'_>) -> Result<(Version, bool), Error> {
         (b"MQTT" | b"MQIsdp", _) => {
             return Err(Error::with(Reason::UNSUPPORTED_PROTOCOL_VERSION, "an unknown protocol level [MQTT-3.1.2-2]"));
         }
-        _ => return Err(Error::with(Reason::UNSUPPORTED_PROTOCOL_VERSION, "the protocol name is not MQTT [MQTT-3.1.2-1]")),
+        _ => {
+            return Err(Error::with(
+                Reason::UNSUPPORTED_PROTOCOL_VERSION,
+                "the protocol name is not MQTT [MQTT-3.1.2-1]",
+            ));
+        }
     };
     Ok((version, is_bridge))
 }

@@ -11,33 +11,33 @@ use super::{Error, Reason};
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "each variant is the property of its name")]
 pub enum Property {
-    PayloadFormatIndicator(bool),         // 0x01
-    MessageExpiryInterval(u32),           // 0x02
-    ContentType(Str),                     // 0x03
-    ResponseTopic(Str),                   // 0x08
-    CorrelationData(Bytes),               // 0x09
-    SubscriptionIdentifier(u32),          // 0x0B
-    SessionExpiryInterval(u32),           // 0x11
-    AssignedClientIdentifier(Str),        // 0x12
-    ServerKeepAlive(u16),                 // 0x13
-    AuthenticationMethod(Str),            // 0x15
-    AuthenticationData(Bytes),            // 0x16
-    RequestProblemInformation(bool),      // 0x17
-    WillDelayInterval(u32),               // 0x18
-    RequestResponseInformation(bool),     // 0x19
-    ResponseInformation(Str),             // 0x1A
-    ServerReference(Str),                 // 0x1C
-    ReasonString(Str),                    // 0x1F
-    ReceiveMaximum(u16),                  // 0x21
-    TopicAliasMaximum(u16),               // 0x22
-    TopicAlias(u16),                      // 0x23
-    MaximumQos(u8),                       // 0x24
-    RetainAvailable(bool),                // 0x25
-    UserProperty(Str, Str),               // 0x26
-    MaximumPacketSize(u32),               // 0x27
-    WildcardSubscriptionAvailable(bool),  // 0x28
-    SubscriptionIdentifierAvailable(bool),// 0x29
-    SharedSubscriptionAvailable(bool),    // 0x2A
+    PayloadFormatIndicator(bool),          // 0x01
+    MessageExpiryInterval(u32),            // 0x02
+    ContentType(Str),                      // 0x03
+    ResponseTopic(Str),                    // 0x08
+    CorrelationData(Bytes),                // 0x09
+    SubscriptionIdentifier(u32),           // 0x0B
+    SessionExpiryInterval(u32),            // 0x11
+    AssignedClientIdentifier(Str),         // 0x12
+    ServerKeepAlive(u16),                  // 0x13
+    AuthenticationMethod(Str),             // 0x15
+    AuthenticationData(Bytes),             // 0x16
+    RequestProblemInformation(bool),       // 0x17
+    WillDelayInterval(u32),                // 0x18
+    RequestResponseInformation(bool),      // 0x19
+    ResponseInformation(Str),              // 0x1A
+    ServerReference(Str),                  // 0x1C
+    ReasonString(Str),                     // 0x1F
+    ReceiveMaximum(u16),                   // 0x21
+    TopicAliasMaximum(u16),                // 0x22
+    TopicAlias(u16),                       // 0x23
+    MaximumQos(u8),                        // 0x24
+    RetainAvailable(bool),                 // 0x25
+    UserProperty(Str, Str),                // 0x26
+    MaximumPacketSize(u32),                // 0x27
+    WildcardSubscriptionAvailable(bool),   // 0x28
+    SubscriptionIdentifierAvailable(bool), // 0x29
+    SharedSubscriptionAvailable(bool),     // 0x2A
 }
 
 /// The packet, or the part of one, that a property list stands in.

@@ -75,7 +75,8 @@ impl Publish {
 
 fn check_topic(topic: &str, properties: &Properties, version: Version) -> Result<(), Error> {
     if !topic.is_empty() {
-        return model::validate_topic(topic).map_err(|_| Error::malformed("the topic name contains a wildcard [MQTT-3.3.2-2]"));
+        return model::validate_topic(topic)
+            .map_err(|_| Error::malformed("the topic name contains a wildcard [MQTT-3.3.2-2]"));
     }
     if version != Version::V5 {
         return Err(Error::malformed("an empty topic name [MQTT-4.7.3-1]"));

@@ -66,7 +66,8 @@ impl<'a> Reader<'a> {
 
     /// A UTF-8 string without U+0000 [MQTT-1.5.4-1, -2].
     pub(super) fn text(&mut self) -> Result<&'a str, Error> {
-        let text = std::str::from_utf8(self.binary()?).map_err(|_| Error::malformed("a string is not UTF-8 [MQTT-1.5.4-1]"))?;
+        let text = std::str::from_utf8(self.binary()?)
+            .map_err(|_| Error::malformed("a string is not UTF-8 [MQTT-1.5.4-1]"))?;
         if text.as_bytes().contains(&0) {
             return Err(Error::malformed("a string contains U+0000 [MQTT-1.5.4-2]"));
         }

@@ -77,7 +77,11 @@ impl SubscribeOptions {
             0 => RetainHandling::Always,
             1 => RetainHandling::IfNew,
             2 => RetainHandling::Never,
-            _ => return Err(Error::malformed("reserved bits or retain handling 3 in the subscription options [MQTT-3.8.3-5]")),
+            _ => {
+                return Err(Error::malformed(
+                    "reserved bits or retain handling 3 in the subscription options [MQTT-3.8.3-5]",
+                ));
+            }
         };
         Ok(Self { qos, no_local: bits & 4 != 0, retain_as_published: bits & 8 != 0, retain_handling })
     }
@@ -142,7 +146,9 @@ pub(super) fn filter(reader: &mut Reader<'_>) -> Result<String, Error> {
     let filter = reader.name()?;
     model::validate_filter(filter).map_err(|error| match error {
         // A wrong share name parses; the standard calls using it a protocol error (§4.8.2).
-        model::TopicError::BadShare => Error::protocol("a shared subscription without valid group or filter [MQTT-4.8.2-2]"),
+        model::TopicError::BadShare => {
+            Error::protocol("a shared subscription without valid group or filter [MQTT-4.8.2-2]")
+        }
         _ => Error::malformed("an invalid topic filter [MQTT-4.7.1-1]"),
     })?;
     Ok(filter.to_owned())

@@ -15,11 +15,20 @@ fn version() -> impl Strategy<Value = Version> {
 }
 
 fn user_properties() -> impl Strategy<Value = Vec<Property>> {
-    prop::collection::vec(("[a-z]{0,4}", "[^\0]{0,4}").prop_map(|(k, v)| Property::UserProperty(k.into(), v.into())), 0..3)
+    prop::collection::vec(
+        ("[a-z]{0,4}", "[^\0]{0,4}").prop_map(|(k, v)| Property::UserProperty(k.into(), v.into())),
+        0..3,
+    )
 }
 
 fn publish_properties() -> impl Strategy<Value = Properties> {
-    (any::<Option<bool>>(), any::<Option<u32>>(), prop::option::of("[^\0]{0,8}"), any::<Option<Vec<u8>>>(), user_properties())
+    (
+        any::<Option<bool>>(),
+        any::<Option<u32>>(),
+        prop::option::of("[^\0]{0,8}"),
+        any::<Option<Vec<u8>>>(),
+        user_properties(),
+    )
         .prop_map(|(format, expiry, content_type, correlation, user)| {
             let mut list: Vec<Property> = Vec::new();
             list.extend(format.map(Property::PayloadFormatIndicator));
@@ -32,49 +41,63 @@ fn publish_properties() -> impl Strategy<Value = Properties> {
 }
 
 fn publish() -> impl Strategy<Value = Packet> {
-    (any::<bool>(), qos(), any::<bool>(), "[a-zé/]{1,20}", 1..u16::MAX, publish_properties(), any::<Vec<u8>>()).prop_map(
-        |(dup, qos, retain, topic, id, properties, payload)| {
+    (any::<bool>(), qos(), any::<bool>(), "[a-zé/]{1,20}", 1..u16::MAX, publish_properties(), any::<Vec<u8>>())
+        .prop_map(|(dup, qos, retain, topic, id, properties, payload)| {
             let packet_id = if qos == Qos::AtMostOnce { 0 } else { id };
             let dup = dup && qos != Qos::AtMostOnce;
             Packet::Publish(Publish {
                 header: PublishHeader { dup, qos, retain, topic, packet_id, properties },
                 payload: Bytes::from(payload),
             })
+        })
+}
+
+fn subscribe() -> impl Strategy<Value = Packet> {
+    let filter = ("[a-z/]{1,9}", qos(), any::<bool>(), any::<bool>(), 0..3u8).prop_map(
+        |(filter, qos, no_local, rap, handling)| {
+            let retain_handling =
+                [RetainHandling::Always, RetainHandling::IfNew, RetainHandling::Never][usize::from(handling)];
+            Filter { filter, options: SubscribeOptions { qos, no_local, retain_as_published: rap, retain_handling } }
+        },
+    );
+    (1..u16::MAX, prop::option::of(1..268_435_455u32), prop::collection::vec(filter, 1..5)).prop_map(
+        |(packet_id, id, filters)| {
+            let properties = Properties(id.into_iter().map(Property::SubscriptionIdentifier).collect());
+            Packet::Subscribe(Subscribe { packet_id, properties, filters })
         },
     )
 }
 
-fn subscribe() -> impl Strategy<Value = Packet> {
-    let filter = ("[a-z/]{1,9}", qos(), any::<bool>(), any::<bool>(), 0..3u8).prop_map(|(filter, qos, no_local, rap, handling)| {
-        let retain_handling = [RetainHandling::Always, RetainHandling::IfNew, RetainHandling::Never][usize::from(handling)];
-        Filter { filter, options: SubscribeOptions { qos, no_local, retain_as_published: rap, retain_handling } }
-    });
-    (1..u16::MAX, prop::option::of(1..268_435_455u32), prop::collection::vec(filter, 1..5)).prop_map(|(packet_id, id, filters)| {
-        let properties = Properties(id.into_iter().map(Property::SubscriptionIdentifier).collect());
-        Packet::Subscribe(Subscribe { packet_id, properties, filters })
-    })
-}
-
 fn connect() -> impl Strategy<Value = Packet> {
-    let will = (qos(), any::<bool>(), "[a-z/]{1,9}", any::<Vec<u8>>()).prop_map(|(qos, retain, topic, payload)| LastWill {
-        qos,
-        retain,
-        properties: Properties::default(),
-        topic,
-        payload: payload.into(),
+    let will = (qos(), any::<bool>(), "[a-z/]{1,9}", any::<Vec<u8>>()).prop_map(|(qos, retain, topic, payload)| {
+        LastWill { qos, retain, properties: Properties::default(), topic, payload: payload.into() }
     });
-    (version(), any::<(bool, u16)>(), "[a-z0-9]{0,30}", prop::option::of(will), prop::option::of(("[a-z]{0,9}", any::<Vec<u8>>()))).prop_map(
-        |(version, (clean_start, keepalive_secs), client_id, will, login)| {
+    (
+        version(),
+        any::<(bool, u16)>(),
+        "[a-z0-9]{0,30}",
+        prop::option::of(will),
+        prop::option::of(("[a-z]{0,9}", any::<Vec<u8>>())),
+    )
+        .prop_map(|(version, (clean_start, keepalive_secs), client_id, will, login)| {
             let (username, password) = login.map(|(name, word)| (name, Bytes::from(word))).unzip();
             let properties = match version {
                 Version::V5 => Properties(vec![Property::SessionExpiryInterval(7), Property::ReceiveMaximum(9)]),
                 _ => Properties::default(),
             };
-            let connect =
-                Connect { version, is_bridge: false, clean_start, keepalive_secs, properties, client_id, will, username, password };
+            let connect = Connect {
+                version,
+                is_bridge: false,
+                clean_start,
+                keepalive_secs,
+                properties,
+                client_id,
+                will,
+                username,
+                password,
+            };
             Packet::Connect(Box::new(connect))
-        },
-    )
+        })
 }
 
 fn other() -> impl Strategy<Value = Packet> {
@@ -86,9 +109,17 @@ fn other() -> impl Strategy<Value = Packet> {
             1 => Packet::Pubrec(Pubrec { packet_id, reason: Reason::NO_MATCHING_SUBSCRIBERS, properties }),
             2 => Packet::Pubrel(Pubrel { packet_id, reason: Reason::PACKET_IDENTIFIER_NOT_FOUND, properties }),
             3 => Packet::Pubcomp(Pubcomp { packet_id, reason, properties }),
-            4 => Packet::Suback(Suback { packet_id, properties, reasons: vec![Reason::GRANTED_QOS_1, Reason::NOT_AUTHORIZED] }),
+            4 => Packet::Suback(Suback {
+                packet_id,
+                properties,
+                reasons: vec![Reason::GRANTED_QOS_1, Reason::NOT_AUTHORIZED],
+            }),
             5 => Packet::Unsuback(Unsuback { packet_id, properties, reasons: vec![Reason::NO_SUBSCRIPTION_EXISTED] }),
-            6 => Packet::Unsubscribe(Unsubscribe { packet_id, properties, filters: vec!["a/+".into(), "$share/g/#".into()] }),
+            6 => Packet::Unsubscribe(Unsubscribe {
+                packet_id,
+                properties,
+                filters: vec!["a/+".into(), "$share/g/#".into()],
+            }),
             7 => Packet::Disconnect(Disconnect { reason: Reason::DISCONNECT_WITH_WILL, properties }),
             8 => Packet::Auth(Auth { reason: Reason::RE_AUTHENTICATE, properties }),
             9 => Packet::Connack(Connack { session_present: true, reason, properties }),
@@ -148,7 +179,16 @@ proptest! {
 
 #[test]
 fn lengths_take_as_many_bytes_as_they_need() {
-    for (value, len) in [(0, 1), (127, 1), (128, 2), (16_383, 2), (16_384, 3), (2_097_151, 3), (2_097_152, 4), (MAX_REMAINING_LENGTH, 4)] {
+    for (value, len) in [
+        (0, 1),
+        (127, 1),
+        (128, 2),
+        (16_383, 2),
+        (16_384, 3),
+        (2_097_151, 3),
+        (2_097_152, 4),
+        (MAX_REMAINING_LENGTH, 4),
+    ] {
         let mut bytes = vec![0x30];
         put_varint(&mut bytes, value);
         assert_eq!((bytes.len() - 1, varint_len(value)), (len, len), "{value}");

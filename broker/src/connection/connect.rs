@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
+use super::Connection;
 use super::close::say_and_close;
 use super::end::End;
 use super::handle_connect::Refusal;
 use super::inbox::try_read;
-use super::Connection;
 use crate::codec::{Connack, Connect, Error, Kind, Packet, Properties, Reason, Version, frame};
 use crate::node::{Core, Phase};
 
@@ -33,7 +33,8 @@ async fn greet(core: Arc<Core>, socket: TcpStream, peer: SocketAddr, local: Sock
         let outcome = match connect {
             Ok(connect) => {
                 let version = connect.version;
-                Connection::open(&core, &mut socket, connect, inbox, peer, local).await.map_err(|refusal| match refusal {
+                Connection::open(&core, &mut socket, connect, inbox, peer, local).await.map_err(|refusal| match refusal
+                {
                     Refusal::Told(reason) => Answer::Connack(version, reason),
                     Refusal::Silent => Answer::Nothing,
                 })

@@ -25,12 +25,14 @@ impl Connection {
             if batch.is_empty() {
                 return Ok(false);
             }
-            // A batch that has been taken is sent whole: its QoS 1 and 2 messages are in flight already. It may overrun
-            // the write buffer by what 64 messages of the shared payloads weigh.
+            // A batch that has been taken is sent whole: its QoS 1 and 2 messages are in flight already. Its size was counted
+            // when it was taken, so that it overruns the write buffer by one message at most.
             for next in batch.drain(..) {
                 match next {
                     ToSend::Pubrel(packet_id) => self.send(&Packet::Pubrel(Pubrel::new(packet_id, Reason::SUCCESS)))?,
-                    ToSend::Publish { delivery, packet_id, dup } => self.send_publish(&delivery, packet_id, dup).await?,
+                    ToSend::Publish { delivery, packet_id, dup } => {
+                        self.send_publish(&delivery, packet_id, dup).await?
+                    }
                 }
             }
         }

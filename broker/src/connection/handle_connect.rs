@@ -120,7 +120,8 @@ impl Connection {
 /// Checks what needs nobody else; `true`: the client gets a client identifier from the server.
 fn check(core: &Core, connect: &mut Connect) -> Result<bool, Refusal> {
     let settings = &core.settings;
-    if connect.properties.find(|property| matches!(property, Property::AuthenticationMethod(_)).then_some(())).is_some() {
+    if connect.properties.find(|property| matches!(property, Property::AuthenticationMethod(_)).then_some(())).is_some()
+    {
         return Err(Reason::BAD_AUTHENTICATION_METHOD.into());
     }
     if connect.client_id.len() > settings.client_id_bytes_max {
@@ -310,4 +311,3 @@ fn connack_properties(core: &Core, info: &ClientInfo, connect: &Connect, assigne
     }
     Properties(list)
 }
-

@@ -74,16 +74,24 @@ impl Connection {
     fn check_limits(&self, header: &PublishHeader, topic: &str) -> Result<(), End> {
         let settings = &self.core.settings;
         if topic.split('/').count() > settings.topic_levels_max {
-            return Err(Error::with(Reason::TOPIC_NAME_INVALID, "a topic with more levels than topic_levels_max").into());
+            return Err(
+                Error::with(Reason::TOPIC_NAME_INVALID, "a topic with more levels than topic_levels_max").into()
+            );
         }
-        if header.properties.find(|property| matches!(property, Property::SubscriptionIdentifier(_)).then_some(())).is_some() {
+        if header
+            .properties
+            .find(|property| matches!(property, Property::SubscriptionIdentifier(_)).then_some(()))
+            .is_some()
+        {
             return Err(Error::protocol("a subscription identifier from a client [MQTT-3.3.4-6]").into());
         }
         if header.properties.user_property_count() > settings.user_properties_max {
             return Err(Error::with(Reason::QUOTA_EXCEEDED, "more user properties than user_properties_max").into());
         }
         if header.retain && settings.retained_messages_max == 0 {
-            return Err(Error::with(Reason::RETAIN_NOT_SUPPORTED, "retained messages are turned off [MQTT-3.2.2-14]").into());
+            return Err(
+                Error::with(Reason::RETAIN_NOT_SUPPORTED, "retained messages are turned off [MQTT-3.2.2-14]").into()
+            );
         }
         Ok(())
     }
@@ -92,7 +100,8 @@ impl Connection {
     fn register(&mut self, header: &PublishHeader) -> Result<bool, End> {
         let v5 = self.version == ProtocolVersion::V5;
         let over = v5 && self.unacknowledged_count() >= usize::from(self.core.settings.receive_maximum);
-        let exceeded = || Error::with(Reason::RECEIVE_MAXIMUM_EXCEEDED, "more than Receive Maximum publishes [MQTT-3.3.4-7]");
+        let exceeded =
+            || Error::with(Reason::RECEIVE_MAXIMUM_EXCEEDED, "more than Receive Maximum publishes [MQTT-3.3.4-7]");
         match header.qos {
             Qos::AtMostOnce => Ok(true),
             Qos::AtLeastOnce if over => Err(exceeded().into()),

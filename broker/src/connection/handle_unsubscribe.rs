@@ -25,7 +25,12 @@ impl Connection {
             };
             reasons.push(reason);
         }
-        self.core.emit_subscriptions(EventKind::ClientUnsubscribe, EventKind::SessionUnsubscribed, &self.info, &removed);
+        self.core.emit_subscriptions(
+            EventKind::ClientUnsubscribe,
+            EventKind::SessionUnsubscribed,
+            &self.info,
+            &removed,
+        );
         let packet_id = packet.packet_id;
         self.send(&Packet::Unsuback(Unsuback { packet_id, properties: Properties::default(), reasons }))
     }

@@ -59,7 +59,11 @@ impl Connection {
                 Err(error) => return Err(error.into()),
             };
             if found.total_len() > self.core.settings.packet_bytes_max {
-                return Err(Error::with(Reason::PACKET_TOO_LARGE, "a packet above the maximum packet size [MQTT-3.1.2-24]").into());
+                return Err(Error::with(
+                    Reason::PACKET_TOO_LARGE,
+                    "a packet above the maximum packet size [MQTT-3.1.2-24]",
+                )
+                .into());
             }
             let Some(body) = rest.get(found.header_len..found.total_len()) else {
                 outcome = Ok(false);

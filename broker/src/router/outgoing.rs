@@ -51,7 +51,8 @@ impl Outgoing {
         let shared = envelope.identifiers.is_empty() && remaining_secs == original_secs;
         let one_off;
         let frame: &[u8] = if shared {
-            let layout = usize::from(envelope.version == Version::V5) * 2 + usize::from(envelope.qos != Qos::AtMostOnce);
+            let layout =
+                usize::from(envelope.version == Version::V5) * 2 + usize::from(envelope.qos != Qos::AtMostOnce);
             let Some(cell) = self.frames.get(layout) else { return false };
             cell.get_or_init(|| self.frame(envelope, remaining_secs).into_boxed_slice())
         } else {
@@ -86,7 +87,8 @@ impl Outgoing {
         let message = &self.message;
         let mut properties = Vec::new();
         if envelope.version == Version::V5 {
-            wire_properties(message.properties.as_deref(), remaining_secs, envelope.identifiers).encode(&mut properties);
+            wire_properties(message.properties.as_deref(), remaining_secs, envelope.identifiers)
+                .encode(&mut properties);
         }
         let id_len = if envelope.qos == Qos::AtMostOnce { 0 } else { 2 };
         let body_len = 2 + message.topic.len() + id_len + properties.len() + message.payload.len();
@@ -106,7 +108,11 @@ fn packet_id_offset(frame: &[u8], topic_len: usize) -> usize {
     1 + length_len + 2 + topic_len
 }
 
-fn wire_properties(properties: Option<&PublishProperties>, expiry_secs: Option<u32>, identifiers: &[u32]) -> Properties {
+fn wire_properties(
+    properties: Option<&PublishProperties>,
+    expiry_secs: Option<u32>,
+    identifiers: &[u32],
+) -> Properties {
     let mut list = Vec::new();
     if let Some(known) = properties {
         list.extend(known.payload_is_text.map(Property::PayloadFormatIndicator));
@@ -114,10 +120,10 @@ fn wire_properties(properties: Option<&PublishProperties>, expiry_secs: Option<u
         list.extend(known.content_type.clone().map(Property::ContentType));
         list.extend(known.response_topic.clone().map(Property::ResponseTopic));
         list.extend(known.correlation_data.clone().map(Property::CorrelationData));
-        list.extend(known.user_properties.iter().map(|(name, value)| Property::UserProperty(name.clone(), value.clone())));
+        list.extend(
+            known.user_properties.iter().map(|(name, value)| Property::UserProperty(name.clone(), value.clone())),
+        );
     }
     list.extend(identifiers.iter().map(|id| Property::SubscriptionIdentifier(*id)));
     Properties(list)
 }
-
-

@@ -107,7 +107,13 @@ impl Subscribers {
 
     /// The sessions that receive a message on `topic`, each once for its ordinary subscriptions. `publisher` is the client
     /// id that no-local compares. `false` when the visit limit cut the match short.
-    pub(crate) fn resolve(&self, topic: &str, publisher: Option<&str>, visits_max: usize, found: &mut Vec<Receiver>) -> bool {
+    pub(crate) fn resolve(
+        &self,
+        topic: &str,
+        publisher: Option<&str>,
+        visits_max: usize,
+        found: &mut Vec<Receiver>,
+    ) -> bool {
         let mut shared: Vec<Arc<Group>> = Vec::new();
         let matched = self.trie.read().matches(topic, visits_max, |target| match target {
             Target::Session(member) => found.extend(member.receiver(publisher)),

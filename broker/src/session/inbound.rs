@@ -41,5 +41,4 @@ impl Inbound {
     pub(crate) fn len(&self) -> usize {
         self.open.len()
     }
-
 }

@@ -269,12 +269,14 @@ mod tests {
     }
 
     fn filter() -> impl Strategy<Value = String> {
-        (prop::collection::vec(prop_oneof![3 => level(), 1 => Just("+")], 1..5), any::<bool>()).prop_map(|(mut levels, hash)| {
-            if hash {
-                levels.push("#");
-            }
-            levels.join("/")
-        })
+        (prop::collection::vec(prop_oneof![3 => level(), 1 => Just("+")], 1..5), any::<bool>()).prop_map(
+            |(mut levels, hash)| {
+                if hash {
+                    levels.push("#");
+                }
+                levels.join("/")
+            },
+        )
     }
 
     fn topic() -> impl Strategy<Value = String> {

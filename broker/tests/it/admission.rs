@@ -78,7 +78,11 @@ async fn a_refused_message_is_not_acknowledged_as_taken() {
         (Some(Refused::Unavailable), Reason::IMPLEMENTATION_SPECIFIC_ERROR),
         (None, Reason::IMPLEMENTATION_SPECIFIC_ERROR),
     ] {
-        let answer_with = |answer: Answer| if let Some(refused) = refused.clone() { answer.send(Err(refused)).unwrap() };
+        let answer_with = |answer: Answer| {
+            if let Some(refused) = refused.clone() {
+                answer.send(Err(refused)).unwrap()
+            }
+        };
         let mut v5 = Client::new(&handle, "v5", Version::V5).await;
         v5.publish("t", "x", Qos::AtLeastOnce, 1).await;
         answer_with(held.recv().await.unwrap().1);

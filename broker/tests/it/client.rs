@@ -163,7 +163,12 @@ impl Client {
         assert_eq!(reason, Reason(options.qos as u8));
     }
 
-    pub(crate) async fn try_subscribe(&mut self, filter: &str, options: SubscribeOptions, identifier: Option<u32>) -> Reason {
+    pub(crate) async fn try_subscribe(
+        &mut self,
+        filter: &str,
+        options: SubscribeOptions,
+        identifier: Option<u32>,
+    ) -> Reason {
         let properties = Properties(identifier.into_iter().map(Property::SubscriptionIdentifier).collect());
         let filters = vec![Filter { filter: filter.to_owned(), options }];
         self.send(&Packet::Subscribe(Subscribe { packet_id: 7, properties, filters })).await;

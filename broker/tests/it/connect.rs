@@ -16,16 +16,48 @@ async fn refused_connects_are_answered_in_their_version() {
     let name = b"\0\x04MQTT";
     for (what, body, expected) in [
         ("MQTT-3.1.2-2: level 6", [&name[..], b"\x06\x02\0\x3c\0\0\x01a"].concat(), Some(vec![0x20, 3, 0, 0x84, 0])),
-        ("MQTT-3.1.2-2 of 3.1.1: level 3 with the name MQTT", [&name[..], b"\x03\x02\0\x3c\0\x01a"].concat(), Some(vec![0x20, 2, 0, 1])),
+        (
+            "MQTT-3.1.2-2 of 3.1.1: level 3 with the name MQTT",
+            [&name[..], b"\x03\x02\0\x3c\0\x01a"].concat(),
+            Some(vec![0x20, 2, 0, 1]),
+        ),
         ("MQTT-3.1.2-1: another protocol", b"\0\x04HTTP\x04\x02\0\x3c\0\x01a".to_vec(), None),
-        ("MQTT-3.1.2-3: reserved flag, 5.0", [&name[..], b"\x05\x03\0\x3c\0\0\x01a"].concat(), Some(vec![0x20, 3, 0, 0x81, 0])),
+        (
+            "MQTT-3.1.2-3: reserved flag, 5.0",
+            [&name[..], b"\x05\x03\0\x3c\0\0\x01a"].concat(),
+            Some(vec![0x20, 3, 0, 0x81, 0]),
+        ),
         ("MQTT-3.1.2-3: reserved flag, 3.1.1", [&name[..], b"\x04\x03\0\x3c\0\x01a"].concat(), None),
-        ("MQTT-3.1.3-8 of 3.1.1: no client id, no clean session", [&name[..], b"\x04\0\0\x3c\0\0"].concat(), Some(vec![0x20, 2, 0, 2])),
-        ("MQTT-4.12.0-1: an authentication method", [&name[..], b"\x05\x02\0\x3c\x06\x15\0\x03abc\0\x01a"].concat(), Some(vec![0x20, 3, 0, 0x8c, 0])),
-        ("§3.1.2.11.10: authentication data without method", [&name[..], b"\x05\x02\0\x3c\x04\x16\0\x01x\0\x01a"].concat(), Some(vec![0x20, 3, 0, 0x82, 0])),
-        ("§3.1.2.11.3: receive maximum 0", [&name[..], b"\x05\x02\0\x3c\x03\x21\0\0\0\x01a"].concat(), Some(vec![0x20, 3, 0, 0x82, 0])),
-        ("MQTT-3.1.2-12: will QoS 3", [&name[..], b"\x05\x1e\0\x3c\0\0\x01a\0\0\x01t\0\0"].concat(), Some(vec![0x20, 3, 0, 0x81, 0])),
-        ("a will on a topic of the server", [&name[..], b"\x05\x06\0\x3c\0\0\x01a\0\0\x04$SYS\0\0"].concat(), Some(vec![0x20, 3, 0, 0x87, 0])),
+        (
+            "MQTT-3.1.3-8 of 3.1.1: no client id, no clean session",
+            [&name[..], b"\x04\0\0\x3c\0\0"].concat(),
+            Some(vec![0x20, 2, 0, 2]),
+        ),
+        (
+            "MQTT-4.12.0-1: an authentication method",
+            [&name[..], b"\x05\x02\0\x3c\x06\x15\0\x03abc\0\x01a"].concat(),
+            Some(vec![0x20, 3, 0, 0x8c, 0]),
+        ),
+        (
+            "§3.1.2.11.10: authentication data without method",
+            [&name[..], b"\x05\x02\0\x3c\x04\x16\0\x01x\0\x01a"].concat(),
+            Some(vec![0x20, 3, 0, 0x82, 0]),
+        ),
+        (
+            "§3.1.2.11.3: receive maximum 0",
+            [&name[..], b"\x05\x02\0\x3c\x03\x21\0\0\0\x01a"].concat(),
+            Some(vec![0x20, 3, 0, 0x82, 0]),
+        ),
+        (
+            "MQTT-3.1.2-12: will QoS 3",
+            [&name[..], b"\x05\x1e\0\x3c\0\0\x01a\0\0\x01t\0\0"].concat(),
+            Some(vec![0x20, 3, 0, 0x81, 0]),
+        ),
+        (
+            "a will on a topic of the server",
+            [&name[..], b"\x05\x06\0\x3c\0\0\x01a\0\0\x04$SYS\0\0"].concat(),
+            Some(vec![0x20, 3, 0, 0x87, 0]),
+        ),
         ("trailing bytes", [&name[..], b"\x05\x02\0\x3c\0\0\x01a\0"].concat(), Some(vec![0x20, 3, 0, 0x81, 0])),
     ] {
         let mut client = Client::raw(&handle, Version::V5).await;
@@ -74,7 +106,10 @@ async fn connack_announces_what_the_server_decided() {
     let (_client, connack) = Client::with(&handle, connect).await;
     let properties = connack.properties.0;
     assert_eq!(properties[0], Property::SessionExpiryInterval(100));
-    assert!(matches!(&properties[1], Property::AssignedClientIdentifier(id) if id.starts_with("auto-")), "[MQTT-3.2.2-16]");
+    assert!(
+        matches!(&properties[1], Property::AssignedClientIdentifier(id) if id.starts_with("auto-")),
+        "[MQTT-3.2.2-16]"
+    );
     assert_eq!(properties[2], Property::ServerKeepAlive(30), "[MQTT-3.2.2-21]");
     assert!(properties.contains(&Property::ReceiveMaximum(64)));
     assert!(properties.contains(&Property::MaximumPacketSize(1 << 20)));

@@ -107,7 +107,10 @@ async fn limits_of_single_packets() {
     one.publish("a/b/c/d", "x", Qos::AtMostOnce, 0).await;
     one.expect_end(Reason::TOPIC_NAME_INVALID).await;
     let mut one = client().await;
-    assert_eq!(one.try_subscribe("a/b/c/#", SubscribeOptions::of_qos(Qos::AtMostOnce), None).await, Reason::TOPIC_FILTER_INVALID);
+    assert_eq!(
+        one.try_subscribe("a/b/c/#", SubscribeOptions::of_qos(Qos::AtMostOnce), None).await,
+        Reason::TOPIC_FILTER_INVALID
+    );
     one.subscribe("a", Qos::AtMostOnce).await;
     assert_eq!(one.try_subscribe("b", SubscribeOptions::of_qos(Qos::AtMostOnce), None).await, Reason::QUOTA_EXCEEDED);
     one.subscribe("a", Qos::AtLeastOnce).await;

@@ -21,7 +21,9 @@ async fn every_version_reaches_every_version_in_every_qos() {
                 publisher.publish("t/x", "hello", qos, 5).await;
                 match qos {
                     Qos::AtMostOnce => {}
-                    Qos::AtLeastOnce => assert_eq!(publisher.recv().await, Packet::Puback(Puback::new(5, Reason::SUCCESS))),
+                    Qos::AtLeastOnce => {
+                        assert_eq!(publisher.recv().await, Packet::Puback(Puback::new(5, Reason::SUCCESS)))
+                    }
                     Qos::ExactlyOnce => {
                         assert_eq!(publisher.recv().await, Packet::Pubrec(Pubrec::new(5, Reason::SUCCESS)));
                         publisher.send(&Packet::Pubrel(Pubrel::new(5, Reason::SUCCESS))).await;

@@ -20,7 +20,10 @@ async fn mosquitto_clients_of_every_version_talk_to_each_other() {
         let arguments = ["-V", version, "-i", "listener", "-t", "a/+", "-q", "2", "-C", "3", "-v", "-W", "20"];
         let listener = client(&handle, "mosquitto_sub", &arguments).stdout(Stdio::piped()).spawn();
         let listener = listener.expect("mosquitto_sub is needed: apt install mosquitto-clients");
-        until("the listener has subscribed", || handle.client("listener").is_some_and(|client| client.subscription_count == 1)).await;
+        until("the listener has subscribed", || {
+            handle.client("listener").is_some_and(|client| client.subscription_count == 1)
+        })
+        .await;
         for qos in ["0", "1", "2"] {
             let sent = client(&handle, "mosquitto_pub", &["-V", version, "-t", "a/b", "-m", qos, "-q", qos]).status();
             assert!(sent.unwrap().success(), "{version} QoS {qos}");

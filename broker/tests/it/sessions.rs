@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use broker::codec::{Connect, Disconnect, LastWill, Packet, Properties, Property, Puback, Pubcomp, Pubrec, Pubrel, Reason, Version};
+use broker::codec::{
+    Connect, Disconnect, LastWill, Packet, Properties, Property, Puback, Pubcomp, Pubrec, Pubrel, Reason, Version,
+};
 use broker::{Broker, Handle, Ports, Settings};
 use model::ports::{Access, Authorize, Decision};
 use model::{ClientInfo, Qos};
@@ -147,7 +149,10 @@ async fn a_session_expires_when_its_time_is_over() {
 #[tokio::test]
 async fn disconnect_may_change_the_session_expiry_but_not_from_none() {
     let handle = start();
-    let expiry = |secs| Disconnect { reason: Reason::SUCCESS, properties: Properties(vec![Property::SessionExpiryInterval(secs)]) };
+    let expiry = |secs| Disconnect {
+        reason: Reason::SUCCESS,
+        properties: Properties(vec![Property::SessionExpiryInterval(secs)]),
+    };
     let (mut client, _) = Client::persistent(&handle, "c", Version::V5).await;
     client.send(&Packet::Disconnect(expiry(0))).await;
     until("expiry 0 ends the session at once", || handle.client("c").is_none()).await;
@@ -165,7 +170,8 @@ fn with_will(client_id: &str, version: Version, topic: &str, delay_secs: u32, ex
         connect.properties.0.push(Property::SessionExpiryInterval(expiry_secs));
     }
     let payload = client_id.to_owned().into();
-    connect.will = Some(LastWill { qos: Qos::AtLeastOnce, retain: false, properties, topic: topic.to_owned(), payload });
+    connect.will =
+        Some(LastWill { qos: Qos::AtLeastOnce, retain: false, properties, topic: topic.to_owned(), payload });
     connect
 }
 
@@ -223,7 +229,8 @@ impl Authorize for Revocable {
 #[tokio::test]
 async fn rights_are_asked_for_again_when_a_will_is_sent_and_a_session_resumed() {
     let revoked = Arc::new(AtomicBool::new(false));
-    let handle = Broker::start(settings(), Ports { authorize: Arc::new(Revocable(revoked.clone())), ..ports() }).unwrap();
+    let handle =
+        Broker::start(settings(), Ports { authorize: Arc::new(Revocable(revoked.clone())), ..ports() }).unwrap();
     let mut watcher = Client::new(&handle, "watcher", Version::V5).await;
     watcher.subscribe("will", Qos::AtMostOnce).await;
     let (mut client, _) = Client::with(&handle, with_will("c", Version::V5, "will", 0, 3600)).await;

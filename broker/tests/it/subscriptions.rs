@@ -34,10 +34,16 @@ async fn mqtt_3_3_4_2_overlapping_subscriptions_deliver_once_with_the_highest_qo
         publisher.publish("TopicA/C", "x", Qos::ExactlyOnce, 1).await;
         let got = client.recv_publish().await;
         assert_eq!(got.header.qos, Qos::ExactlyOnce);
-        let identifiers: BTreeSet<u32> = got.header.properties.0.iter().map(|property| match property {
-            Property::SubscriptionIdentifier(id) => *id,
-            other => panic!("{other:?}"),
-        }).collect();
+        let identifiers: BTreeSet<u32> = got
+            .header
+            .properties
+            .0
+            .iter()
+            .map(|property| match property {
+                Property::SubscriptionIdentifier(id) => *id,
+                other => panic!("{other:?}"),
+            })
+            .collect();
         assert_eq!(identifiers, if version == Version::V5 { BTreeSet::from([2, 3]) } else { BTreeSet::new() });
         client.expect_silence().await;
         publisher.send_bytes(&[0x62, 2, 0, 1]).await;
@@ -69,7 +75,9 @@ async fn retain_flag_and_retain_handling() {
         ("[MQTT-3.3.1-9] always", RetainHandling::Always, 1),
         ("[MQTT-3.3.1-11] never", RetainHandling::Never, 0),
     ] {
-        client.subscribe_with("r/+", SubscribeOptions { retain_handling: handling, ..options(Qos::AtMostOnce) }, None).await;
+        client
+            .subscribe_with("r/+", SubscribeOptions { retain_handling: handling, ..options(Qos::AtMostOnce) }, None)
+            .await;
         for _ in 0..times {
             let got = client.recv_publish().await;
             assert_eq!((text(&got), got.header.retain), ("kept", true), "{what}");
@@ -77,7 +85,11 @@ async fn retain_flag_and_retain_handling() {
         client.expect_silence().await;
     }
     for (as_published, flag) in [(false, false), (true, true)] {
-        let wanted = SubscribeOptions { retain_as_published: as_published, retain_handling: RetainHandling::Never, ..options(Qos::AtMostOnce) };
+        let wanted = SubscribeOptions {
+            retain_as_published: as_published,
+            retain_handling: RetainHandling::Never,
+            ..options(Qos::AtMostOnce)
+        };
         client.subscribe_with("r/+", wanted, None).await;
         retain(&handle, "r/1", "live").await;
         assert_eq!(client.recv_publish().await.header.retain, flag, "[MQTT-3.3.1-12, MQTT-3.3.1-13]");
