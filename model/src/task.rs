@@ -1,6 +1,9 @@
 //! Spawning of long-running tasks: named, and a panic in one is logged and stays there.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
 
 use tokio::task::JoinHandle;
 
@@ -13,22 +16,30 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     tokio::spawn(async move {
-        let inner = tokio::spawn(future);
-        let abort = AbortOnDrop(inner.abort_handle());
-        if let Err(error) = inner.await
-            && error.is_panic()
-        {
-            tracing::error!(task = name, "task panicked; it has been stopped and the server goes on");
-        }
-        drop(abort);
+        let mut future = pin!(future);
+        // The future is not polled again after a panic, so a state broken halfway is never seen.
+        poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+            Ok(poll) => poll,
+            Err(_) => {
+                tracing::error!(task = name, "task panicked; it has been stopped and the server goes on");
+                Poll::Ready(())
+            }
+        })
+        .await;
     })
 }
 
-/// Aborting the outer handle must stop the work itself too.
-struct AbortOnDrop(tokio::task::AbortHandle);
+#[cfg(test)]
+mod tests {
+    use super::spawn;
 
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
+    #[test]
+    fn a_panic_ends_its_own_task_only() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let broken = spawn("test-broken", async { panic!("on purpose") });
+            assert!(broken.await.is_ok(), "the panic must not reach whoever waits for the task");
+            assert!(spawn("test-whole", async {}).await.is_ok());
+        });
     }
 }
