@@ -121,7 +121,7 @@ impl Entry {
         let fields = self.connector.as_ref().map_or(&[][..], |connector| connector.spec().fields);
         ResourceView {
             id: self.id.clone(),
-            resource_type: Str::new(&stored.resource_type),
+            resource_type: stored.resource_type.clone(),
             config: masked(fields, &stored.config),
             description: stored.description.clone(),
             origin: stored.origin.clone(),

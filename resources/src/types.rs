@@ -112,7 +112,7 @@ pub struct ResourceView {
     pub id: Str,
     /// Type, by its own name.
     #[serde(rename = "type")]
-    pub resource_type: Str,
+    pub resource_type: String,
     /// Settings; secrets are `******`.
     pub config: Json,
     /// Free text.

@@ -84,7 +84,7 @@ pub struct DeadLetterView {
     /// Error class: [`ErrorKind::name`], `expired`, `queue_full` or `too_large`.
     pub class: Str,
     /// What went wrong, as the connector said it.
-    pub error: Str,
+    pub error: String,
     /// Attempts made.
     pub attempts: u32,
     /// First attempt, milliseconds since the epoch.
@@ -443,7 +443,7 @@ impl Letter {
         DeadLetterView {
             id: id.clone(),
             class: some("class"),
-            error: some("error"),
+            error: some("error").to_string(),
             attempts: u32::try_from(number("attempts")).unwrap_or_default(),
             first_at_ms: number("first_at_ms"),
             time: number("last_at_ms"),

@@ -11,6 +11,7 @@
 
 mod connect;
 mod deliver;
+mod readme;
 mod write;
 
 use std::net::SocketAddr;
@@ -22,6 +23,8 @@ use connector::Connector;
 use futures::FutureExt;
 use model::{Row, Value};
 use serde_json::Value as Json;
+
+pub use readme::check_readme;
 
 /// What one connector's tests tell the kit about its service. One harness serves every case, one case at a time.
 #[async_trait]
