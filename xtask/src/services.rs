@@ -252,7 +252,12 @@ fn lock() -> Result<File, String> {
 }
 
 fn port_of(folder: &Path) -> Option<u16> {
-    std::fs::read_to_string(folder.join("port")).ok()?.trim().parse().ok()
+    kept_port(folder, "port")
+}
+
+/// A port number that was written into the folder of a service.
+fn kept_port(folder: &Path, file: &str) -> Option<u16> {
+    std::fs::read_to_string(folder.join(file)).ok()?.trim().parse().ok()
 }
 
 fn free_port() -> Result<u16, String> {

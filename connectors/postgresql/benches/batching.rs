@@ -10,7 +10,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use model::{Row, Str, Value};
 use serde_json::json;
 
-#[path = "../tests/service.rs"]
+#[path = "../tests/it/service.rs"]
 mod service;
 
 fn record(n: i64) -> Record {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::{Process, Service, free_port};
+use super::{Process, Service, free_port, kept_port};
 use crate::apt;
 use crate::project::{cache, output, root, which};
 
@@ -16,7 +16,14 @@ pub(super) const SERVICE: Service = Service {
     start: Some(start),
     healthy,
     stop_signal: "TERM",
-    env: |port| vec![("WEIR_TEST_KAFKA_SERVERS", format!("127.0.0.1:{port}"))],
+    env: |port| {
+        let mut env = vec![("WEIR_TEST_KAFKA_SERVERS", format!("127.0.0.1:{port}"))];
+        if let Some(sasl) = kept_port(&super::folder(&SERVICE), "sasl-port") {
+            // User weir, password public, mechanism PLAIN.
+            env.push(("WEIR_TEST_KAFKA_SASL_SERVERS", format!("127.0.0.1:{sasl}")));
+        }
+        env
+    },
     data: |folder| folder.join("data"),
 };
 
@@ -58,7 +65,11 @@ fn start(process: &Process, port: u16) -> Result<(), String> {
     let logging = folder.join("log4j2.properties");
     std::fs::write(&logging, LOGGING).map_err(|error| format!("cannot write {}: {error}", logging.display()))?;
     let controller = free_port()?;
-    std::fs::write(&config, properties(port, controller, &data))
+    // Like the first port it stays the same when the broker is restarted.
+    let sasl = kept_port(folder, "sasl-port").map_or_else(free_port, Ok)?;
+    std::fs::write(folder.join("sasl-port"), sasl.to_string())
+        .map_err(|error| format!("cannot write the port file: {error}"))?;
+    std::fs::write(&config, properties(port, sasl, controller, &data))
         .map_err(|error| format!("cannot write {}: {error}", config.display()))?;
     if !data.join("meta.properties").is_file() {
         // Any valid cluster id will do: 16 bytes in URL-safe base64.
@@ -97,15 +108,18 @@ fn java(folder: &Path) -> Command {
     command
 }
 
-fn properties(port: u16, controller: u16, data: &Path) -> String {
+fn properties(port: u16, sasl: u16, controller: u16, data: &Path) -> String {
     format!(
         "process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl}
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+sasl.enabled.mechanisms=PLAIN
+listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_weir=\"public\";
 log.dirs={}
 num.partitions=1
 num.network.threads=2

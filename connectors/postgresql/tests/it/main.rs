@@ -440,5 +440,5 @@ async fn templates_that_would_be_pasted_are_refused_and_render_shows_what_is_bou
 
 #[test]
 fn the_example_of_the_readme_is_valid() {
-    example::check(&postgresql::settings::SPEC, include_str!("../README.md"));
+    example::check(&postgresql::settings::SPEC, include_str!("../../README.md"));
 }

@@ -4,17 +4,17 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 /// A running service.
-pub struct Service {
+pub(crate) struct Service {
     name: &'static str,
     /// What its variable holds.
-    pub address: String,
+    pub(crate) address: String,
     tool: Option<String>,
 }
 
 impl Service {
     /// The service, if it is there. A missing one fails in CI; elsewhere it is printed, past the capture of the test
     /// runner, and counted by `cargo xtask test`.
-    pub fn find(name: &'static str, variable: &str, test: &str) -> Option<Self> {
+    pub(crate) fn find(name: &'static str, variable: &str, test: &str) -> Option<Self> {
         if let Some(address) = lookup(variable) {
             return Some(Self { name, address, tool: lookup("WEIR_XTASK") });
         }
@@ -29,12 +29,12 @@ impl Service {
     }
 
     /// Whether `cargo xtask services` started it.
-    pub fn can_restart(&self) -> bool {
+    pub(crate) fn can_restart(&self) -> bool {
         self.tool.is_some()
     }
 
     /// Runs `xtask services ACTION NAME`. The tool itself, because a test must not start cargo.
-    pub async fn run(&self, action: &str) -> Result<(), String> {
+    pub(crate) async fn run(&self, action: &str) -> Result<(), String> {
         let tool = self.tool.as_ref().ok_or("the service was not started by cargo xtask services")?;
         let out = tokio::process::Command::new(tool).args(["services", action, self.name]).output().await;
         match out {

@@ -5,7 +5,7 @@ use saphyr_parser::{Event, Parser};
 use serde_json::{Map, Value as Json};
 
 /// Panics unless every resource and sink of the example is valid for `spec`.
-pub fn check(spec: &'static Spec, readme: &str) {
+pub(crate) fn check(spec: &'static Spec, readme: &str) {
     let (_, rest) = readme.split_once("```yaml\n").expect("the README has an example");
     let (yaml, _) = rest.split_once("```").expect("the example ends");
     assert!(yaml.lines().count() <= 13, "the example is short");
