@@ -91,7 +91,8 @@ impl Lexer<'_> {
             self.at += symbol.len();
             self.push(Kind::Symbol(symbol), start);
         } else {
-            return self.fail(start, start + c.len_utf8(), format!("unexpected character {c:?}"), None);
+            let hint = (c == '#').then_some("topic filters with wildcards are written in double quotes: \"t/#\"");
+            return self.fail(start, start + c.len_utf8(), format!("unexpected character {c:?}"), hint);
         }
         Ok(true)
     }

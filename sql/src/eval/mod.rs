@@ -118,6 +118,14 @@ impl Failure {
         self
     }
 
+    /// Gives a failure without a place the place of the field it happened in.
+    fn inside(mut self: Box<Self>, span: Span) -> Box<Self> {
+        if self.span == Span::default() {
+            self.span = span;
+        }
+        self
+    }
+
     fn into_row_error(self, otherwise: Class) -> RowError {
         RowError {
             class: self.class.unwrap_or(otherwise),
@@ -165,8 +173,8 @@ impl<'a> Evaluator<'a> {
         if let Some(names) = &self.plan.names {
             let mut values = Vec::with_capacity(names.len());
             for output in outputs {
-                if let Output::Column { expr, .. } = output {
-                    values.push(self.eval(expr).map_err(|failure| failure.within(class))?);
+                if let Output::Column { expr, span, .. } = output {
+                    values.push(self.eval(expr).map_err(|failure| failure.within(class).inside(*span))?);
                 }
             }
             return Ok(Row { names: Arc::clone(names), values });
@@ -185,8 +193,8 @@ impl<'a> Evaluator<'a> {
         };
         for output in outputs {
             match output {
-                Output::Column { name, expr, .. } => {
-                    write(name.clone(), self.eval(expr).map_err(|failure| failure.within(class))?);
+                Output::Column { name, expr, span } => {
+                    write(name.clone(), self.eval(expr).map_err(|failure| failure.within(class).inside(*span))?);
                 }
                 Output::Event { except } => self.view.each_field(self.plan.generation, |name, value| {
                     if !except.contains(&name) && !value.is_missing() {

@@ -29,6 +29,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The next byte that is no blank, left where it is.
+    #[inline]
     pub(super) fn peek(&mut self) -> Option<u8> {
         while let Some(byte) = self.bytes.get(self.at) {
             if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
@@ -47,6 +48,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Steps into an object or list: true when it has a first entry.
+    #[inline]
     pub(super) fn open(&mut self, close: u8, depth: usize) -> Result<bool, JsonError> {
         if depth >= DEPTH_MAX {
             return self.error("nested too deep");
@@ -60,6 +62,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// After an entry: true when another follows, false at the closing byte.
+    #[inline]
     pub(super) fn another(&mut self, close: u8) -> Result<bool, JsonError> {
         match self.peek() {
             Some(b',') => {
@@ -75,6 +78,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A key and its colon.
+    #[inline]
     pub(super) fn key(&mut self) -> Result<Cow<'a, str>, JsonError> {
         if self.peek() != Some(b'"') {
             return self.error("expected a key in double quotes");
@@ -154,6 +158,7 @@ impl<'a> Cursor<'a> {
         Ok(value)
     }
 
+    #[inline]
     fn digits(&mut self) -> usize {
         let start = self.at;
         while self.bytes.get(self.at).is_some_and(u8::is_ascii_digit) {
@@ -212,6 +217,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Passes over eight bytes at a time while none of them ends a string or needs a look.
+    #[inline]
     fn skip_plain(&mut self) {
         const ONES: u64 = u64::from_ne_bytes([1; 8]);
         const HIGHS: u64 = ONES << 7;
@@ -230,6 +236,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The string at the cursor; borrowed when it has no escapes.
+    #[inline]
     pub(super) fn string(&mut self) -> Result<Cow<'a, str>, JsonError> {
         self.at += 1;
         let start = self.at;

@@ -5,6 +5,9 @@ use model::{Str, Value};
 use super::{JsonError, cursor::Cursor};
 use crate::ops::{self, Step};
 
+/// Up to this many keys of one object are compared one after the other.
+const LINEAR_KEYS_MAX: usize = 8;
+
 /// Paths, each with a slot. The union over several rules is one set: a document is then read once for all of them.
 #[derive(Clone, Debug, Default)]
 pub struct PathSet {
@@ -129,7 +132,15 @@ impl PathSet {
         let first = cursor.peek();
         if !node.slots.is_empty() {
             let value = cursor.value(depth)?;
-            self.fill(node, &value, slots);
+            match node.slots.as_slice() {
+                // One taker of exactly this value: it gets the value itself.
+                [(slot, rest)] if rest.is_empty() && node.is_leaf() => {
+                    if let Some(place) = slots.get_mut(*slot) {
+                        *place = value;
+                    }
+                }
+                _ => self.fill(node, &value, slots),
+            }
             return Ok(());
         }
         match first {
@@ -177,12 +188,12 @@ impl PathSet {
     }
 
     fn child_of(&self, node: &Node, key: &str) -> Option<&Node> {
-        let found = match node.keys.as_slice() {
-            [(only, child)] => (only.as_str() == key).then_some(*child)?,
-            keys => {
-                let place = keys.binary_search_by(|(known, _)| known.as_str().cmp(key)).ok()?;
-                keys.get(place)?.1
-            }
+        // For a few keys comparing lengths and bytes in turn beats a search by order.
+        let found = if node.keys.len() <= LINEAR_KEYS_MAX {
+            node.keys.iter().find(|(known, _)| known.as_bytes() == key.as_bytes())?.1
+        } else {
+            let place = node.keys.binary_search_by(|(known, _)| known.as_str().cmp(key)).ok()?;
+            node.keys.get(place)?.1
         };
         self.nodes.get(found)
     }
