@@ -1,24 +1,42 @@
 //! The handle: what the API, the CLI's server side, the pipelines and the binary use.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::Clock;
-use model::ports::{EventTap, Metrics, NoTap, Publish, Sample};
+use connector::DeadLetters;
+use futures::future::join_all;
+use model::ports::{EventTap, Metrics, Publish, Sample};
+use model::{Clock, Str};
+use parking_lot::{Mutex, RwLock};
+use resources::Resources;
+use store::{DataDir, Kv};
+use tokio::task::JoinHandle;
 
-use crate::{ActionInfo, Error, Inspection, Rendered, RuleSpec, RuleView, Settings, TestEvent, TestOutcome};
+use crate::actions::{BuiltIns, Late};
+use crate::check::{Checker, Strictness};
+use crate::rule::Rule;
+use crate::run::{Index, Limits, Queue, Tap, run_worker};
+use crate::start::{self, Starter};
+use crate::stored::{self, Stored};
+use crate::{ActionInfo, Error, Inspection, RuleSpec, RuleView, Settings, show};
 
 /// What the engine needs from the rest of the server.
 pub struct Deps {
     /// The connectors of this binary.
     pub registry: connector::Registry,
-    /// Folder for the disk queues of actions.
-    pub data_dir: PathBuf,
+    /// The resources that actions are bound to.
+    pub resources: Resources,
+    /// Where rules are kept.
+    pub kv: Kv,
+    /// Where rows go that finally failed; `None` = they are only counted.
+    pub dead_letters: Option<DeadLetters>,
+    /// Where the disk queues of actions live; `None` refuses at_least_once.
+    pub data_dir: Option<DataDir>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
-    /// This node's name, for events the engine itself makes.
-    pub node: model::Str,
+    /// This node's name.
+    pub node: Str,
     /// Bounds.
     pub settings: Settings,
 }
@@ -30,96 +48,388 @@ pub struct Engine {
 }
 
 struct Inner {
-    publish: std::sync::OnceLock<Arc<dyn Publish>>,
+    registry: connector::Registry,
+    kv: Kv,
+    node: Str,
+    starter: Starter,
+    /// Enabled rules by what they select; read by every event, written by changes.
+    index: Arc<RwLock<Index>>,
+    /// Every rule.
+    rules: RwLock<BTreeMap<Str, Entry>>,
+    /// Held while a rule is changed, so that changes happen one after the other.
+    changes: tokio::sync::Mutex<()>,
+    tap: Arc<Tap>,
+    queues: Vec<Arc<Queue>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+    publish: Arc<Late>,
 }
 
-fn not_yet() -> Error {
-    Error::Unavailable("the engine's run path is in a later commit".to_owned())
+/// One rule as the engine knows it.
+pub(crate) struct Entry {
+    pub(crate) stored: Stored,
+    /// What runs, or why nothing does: a stored rule that this server cannot compile stays stored and is shown.
+    pub(crate) running: Result<Arc<Rule>, Error>,
 }
+
+/// How long a changed or deleted rule's actions may still deliver what they hold.
+const CHANGE_DEADLINE: Duration = Duration::from_secs(2);
+/// Longest rule id, bytes.
+const ID_BYTES_MAX: usize = 128;
 
 impl Engine {
-    /// Opens the engine: reads the stored rules and starts them. A rule whose resource is down starts too; its rows
-    /// wait in their queues.
-    pub async fn open(_deps: Deps) -> Result<Self, Error> {
-        Ok(Self { inner: Arc::new(Inner { publish: std::sync::OnceLock::new() }) })
+    /// Opens the engine: reads the stored rules and starts them. A rule whose resource is down or gone starts too; its
+    /// rows wait in their queues.
+    pub async fn open(deps: Deps) -> Result<Self, Error> {
+        let settings = deps.settings;
+        let workers = match settings.workers {
+            0 => std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get),
+            given => given,
+        };
+        let bound = |total: usize| total.max(1);
+        let queues: Vec<Arc<Queue>> = (0..workers)
+            .map(|_| Arc::new(Queue::new(bound(settings.tap_queue_events_max), bound(settings.tap_queue_bytes_max))))
+            .collect();
+        let index = Arc::new(RwLock::new(Index::default()));
+        let publish = Arc::new(Late::default());
+        let built_ins = BuiltIns {
+            publish: Arc::clone(&publish),
+            clock: Arc::clone(&deps.clock),
+            hops_max: settings.republish_hops_max,
+        };
+        let starter = Starter {
+            resources: deps.resources,
+            dead_letters: deps.dead_letters,
+            data_dir: deps.data_dir,
+            clock: deps.clock,
+            built_ins,
+            inspections_kept: settings.inspections_kept,
+        };
+        let inner = Arc::new(Inner {
+            registry: deps.registry,
+            kv: deps.kv,
+            node: deps.node,
+            starter,
+            tap: Arc::new(Tap::new(Arc::clone(&index), queues.clone())),
+            index,
+            rules: RwLock::default(),
+            changes: tokio::sync::Mutex::default(),
+            queues,
+            tasks: Mutex::default(),
+            publish,
+        });
+        inner.restore().await?;
+        let limits = Limits { batch_events_max: settings.batch_events_max, failures_kept: settings.failures_kept };
+        let mut tasks: Vec<JoinHandle<()>> = inner
+            .queues
+            .iter()
+            .map(|queue| model::task::spawn("engine-worker", run_worker(Arc::clone(queue), limits)))
+            .collect();
+        tasks.push(model::task::spawn("engine-rates", tick(Arc::downgrade(&inner))));
+        *inner.tasks.lock() = tasks;
+        Ok(Self { inner })
     }
 
     /// Binds the broker; once, after it was started with [`Engine::tap`]. Republished rows wait until then.
     pub fn set_publish(&self, publish: Arc<dyn Publish>) {
-        drop(self.inner.publish.set(publish));
+        self.inner.publish.set(publish);
     }
 
     /// Where the broker hands over its events.
     pub fn tap(&self) -> Arc<dyn EventTap> {
-        Arc::new(NoTap)
+        Arc::clone(&self.inner.tap) as Arc<dyn EventTap>
+    }
+
+    /// This node's name.
+    pub fn node(&self) -> &Str {
+        &self.inner.node
     }
 
     /// Checks, compiles, stores and starts a rule. `Conflict` when the id is taken.
-    pub async fn create_rule(&self, _spec: RuleSpec) -> Result<RuleView, Error> {
-        Err(not_yet())
+    pub async fn create_rule(&self, spec: RuleSpec) -> Result<RuleView, Error> {
+        let _change = self.inner.changes.lock().await;
+        let id = self.inner.id_for(spec.id.as_ref())?;
+        if self.inner.rules.read().contains_key(&id) {
+            return Err(Error::Conflict(format!("there is a rule {id} already")));
+        }
+        let created_at_ms = self.inner.starter.clock.now_ms();
+        let spec = RuleSpec { id: Some(id.clone()), ..spec };
+        let rule = self.inner.build(&id, spec, created_at_ms, None, Strictness::Create).await?;
+        self.inner.put(rule).await?;
+        self.rule(&id)
     }
 
-    /// Everything `create_rule` checks, with nothing stored or started; the SQL's warnings on success.
-    pub async fn check_rule(&self, _spec: &RuleSpec) -> Result<Vec<crate::Diagnostic>, Error> {
-        Err(not_yet())
+    /// Everything `create_rule` checks, with nothing stored or started; the warnings there are.
+    pub async fn check_rule(&self, spec: &RuleSpec) -> Result<Vec<crate::Diagnostic>, Error> {
+        self.inner.checker(Strictness::Create).rule(spec).map_err(|diagnostics| Error::Invalid { diagnostics })?;
+        Ok(Vec::new())
     }
 
-    /// Replaces a rule by id; rows of the old one that wait in queues are still delivered. `spec.origin` must name
-    /// the same file that owns the rule, if one does.
-    pub async fn replace_rule(&self, _id: &str, _spec: RuleSpec) -> Result<RuleView, Error> {
-        Err(not_yet())
+    /// Replaces a rule by id; its numbers go on, and rows of the old one that wait in disk queues are delivered by the
+    /// new one. While the actions change over, publishers with a promise are refused rather than acknowledged.
+    /// `Conflict` unless `spec.origin` names the file that owns the rule, if one does.
+    pub async fn replace_rule(&self, id: &str, spec: RuleSpec) -> Result<RuleView, Error> {
+        let _change = self.inner.changes.lock().await;
+        self.inner.may_change(id, spec.origin.as_ref().map(|origin| origin.file.as_str()))?;
+        self.inner.replace(id, spec).await?;
+        self.rule(id)
     }
 
-    /// Deletes a rule. `by_file` is the file on whose behalf it is done (`weir apply`), `None` for the API.
-    pub async fn delete_rule(&self, _id: &str, _by_file: Option<&str>) -> Result<(), Error> {
-        Err(not_yet())
+    /// Deletes a rule and the queues of its actions. `by_file` is the file on whose behalf it is done (`weir apply`),
+    /// `None` for the API.
+    pub async fn delete_rule(&self, id: &str, by_file: Option<&str>) -> Result<(), Error> {
+        let _change = self.inner.changes.lock().await;
+        self.inner.may_change(id, by_file)?;
+        stored::delete(&self.inner.kv, id).await?;
+        self.inner.index.write().remove(id);
+        let entry = self.inner.rules.write().remove(id);
+        if let Some(Entry { running: Ok(rule), .. }) = entry {
+            join_all(rule.actions.iter().map(start::remove)).await;
+        }
+        Ok(())
     }
 
-    /// Switches a rule on or off.
-    pub async fn set_enabled(&self, _id: &str, _enabled: bool) -> Result<RuleView, Error> {
-        Err(not_yet())
+    /// Switches a rule on or off. Rows that wait are still delivered.
+    pub async fn set_enabled(&self, id: &str, enabled: bool) -> Result<RuleView, Error> {
+        let _change = self.inner.changes.lock().await;
+        self.inner.may_change(id, None)?;
+        let mut stored = self.inner.stored(id)?;
+        stored.spec.enabled = enabled;
+        stored::save(&self.inner.kv, id, &stored).await?;
+        if let Some(entry) = self.inner.rules.write().get_mut(id) {
+            entry.stored = stored;
+            if let Ok(rule) = &entry.running {
+                let mut index = self.inner.index.write();
+                if enabled { index.insert(Arc::clone(rule)) } else { index.remove(id) }
+            }
+        }
+        self.rule(id)
     }
 
     /// Every rule, by id.
     pub fn rules(&self) -> Vec<RuleView> {
-        Vec::new()
+        self.inner.rules.read().iter().map(|(id, entry)| show::rule(id, entry, &self.inner.registry)).collect()
     }
 
     /// One rule.
     pub fn rule(&self, id: &str) -> Result<RuleView, Error> {
-        Err(Error::NotFound(format!("there is no rule {id}")))
+        let rules = self.inner.rules.read();
+        let (id, entry) = rules.get_key_value(id).ok_or_else(|| not_found(id))?;
+        Ok(show::rule(id, entry, &self.inner.registry))
     }
 
     /// Ids of the rules with an action bound to this resource; the resource cannot be deleted before them.
-    pub fn rules_using(&self, _resource: &str) -> Vec<model::Str> {
-        Vec::new()
+    pub fn rules_using(&self, resource: &str) -> Vec<Str> {
+        let uses = |entry: &Entry| {
+            entry.stored.spec.actions.iter().flat_map(|action| action.fallback.iter().chain([action])).any(|action| action.resource() == Some(resource))
+        };
+        self.inner.rules.read().iter().filter(|(_, entry)| uses(entry)).map(|(id, _)| id.clone()).collect()
     }
 
-    /// Every action a rule can name.
+    /// Every action a rule can name: the built-in ones and those of the connectors.
     pub fn actions(&self) -> Vec<ActionInfo> {
-        Vec::new()
+        show::actions(&self.inner.registry)
     }
 
     /// One action.
     pub fn action(&self, name: &str) -> Result<ActionInfo, Error> {
-        Err(Error::NotFound(format!("there is no action {name}")))
+        let actions = self.actions();
+        let known = actions.iter().map(|action| action.name).collect::<Vec<_>>().join(", ");
+        let found = actions.into_iter().find(|action| action.name == name);
+        found.ok_or_else(|| Error::NotFound(format!("there is no action {name:?}; known: {known}")))
     }
 
-    /// The last rows of the `inspect` actions of a rule, oldest first.
-    pub fn inspections(&self, _rule: &str) -> Result<Vec<Inspection>, Error> {
-        Err(not_yet())
+    /// The last rows of the `inspect` actions of a rule since it was started or changed, oldest first.
+    pub fn inspections(&self, rule: &str) -> Result<Vec<Inspection>, Error> {
+        match self.inner.rules.read().get(rule) {
+            Some(Entry { running: Ok(rule), .. }) => Ok(rule.inspector.all()),
+            Some(_) => Ok(Vec::new()),
+            None => Err(not_found(rule)),
+        }
     }
 
-    /// The SQL tester with each action's request by dry run: nothing is sent.
-    pub async fn test_rule(&self, _spec: &RuleSpec, event: &TestEvent) -> (TestOutcome, Vec<Rendered>) {
-        (crate::test("", event), Vec::new())
+    /// The dead letters, where the server keeps them.
+    pub fn dead_letters(&self) -> Option<&DeadLetters> {
+        self.inner.starter.dead_letters.as_ref()
+    }
+
+    /// What checks a rule against this engine's actions and resources.
+    pub(crate) fn checker(&self) -> Checker<'_> {
+        self.inner.checker(Strictness::Create)
+    }
+
+    /// What sinks are made with, for dry runs.
+    pub(crate) fn starter(&self) -> &Starter {
+        &self.inner.starter
     }
 
     /// Takes no more events, finishes batches, and drains the queues until `deadline` has passed; what is left in
     /// disk queues stays there.
-    pub async fn stop(&self, _deadline: Duration) {}
+    pub async fn stop(&self, deadline: Duration) {
+        let until = tokio::time::Instant::now() + deadline;
+        self.inner.queues.iter().for_each(|queue| queue.close());
+        let tasks = std::mem::take(&mut *self.inner.tasks.lock());
+        for mut task in tasks {
+            // The ticker has no end of its own.
+            if tokio::time::timeout_at(until, &mut task).await.is_err() {
+                task.abort();
+            }
+        }
+        let rules: Vec<Arc<Rule>> =
+            self.inner.rules.read().values().filter_map(|entry| entry.running.as_ref().ok().cloned()).collect();
+        let left = until.saturating_duration_since(tokio::time::Instant::now());
+        join_all(rules.iter().flat_map(|rule| &rule.actions).map(|action| start::stop(action, left))).await;
+    }
+}
+
+fn not_found(id: &str) -> Error {
+    Error::NotFound(format!("there is no rule {id}"))
+}
+
+impl Inner {
+    fn checker(&self, strictness: Strictness) -> Checker<'_> {
+        Checker { registry: &self.registry, resources: &self.starter.resources, strictness }
+    }
+
+    /// Starts what is stored.
+    async fn restore(&self) -> Result<(), Error> {
+        for (id, stored) in stored::load(&self.kv).await? {
+            let running = self.build(&id, stored.spec.clone(), stored.created_at_ms, None, Strictness::Restore).await;
+            match &running {
+                Ok(rule) if stored.spec.enabled => self.index.write().insert(Arc::clone(rule)),
+                Ok(_) => {}
+                Err(error) => tracing::error!(rule = %id, %error, "a stored rule cannot run; it stays stored"),
+            }
+            self.rules.write().insert(id, Entry { stored, running });
+        }
+        Ok(())
+    }
+
+    async fn build(
+        &self,
+        id: &Str,
+        spec: RuleSpec,
+        created_at_ms: i64,
+        before: Option<&Rule>,
+        strictness: Strictness,
+    ) -> Result<Arc<Rule>, Error> {
+        let checked = self.checker(strictness).rule(&spec).map_err(|diagnostics| Error::Invalid { diagnostics })?;
+        let metrics = before.map(|rule| Arc::clone(&rule.metrics)).unwrap_or_default();
+        self.starter.rule(id, spec, checked, created_at_ms, metrics).await
+    }
+
+    /// Stores a started rule and lets it select.
+    async fn put(&self, rule: Arc<Rule>) -> Result<(), Error> {
+        let stored = Stored::new(rule.spec.clone(), rule.created_at_ms);
+        if let Err(error) = stored::save(&self.kv, &rule.id, &stored).await {
+            join_all(rule.actions.iter().map(|action| start::stop(action, Duration::ZERO))).await;
+            return Err(error);
+        }
+        let enabled = rule.spec.enabled;
+        self.rules.write().insert(rule.id.clone(), Entry { stored, running: Ok(Arc::clone(&rule)) });
+        if enabled {
+            self.index.write().insert(rule);
+        } else {
+            self.index.write().remove(&rule.id);
+        }
+        Ok(())
+    }
+
+    async fn replace(&self, id: &str, spec: RuleSpec) -> Result<(), Error> {
+        let id = Str::new(id);
+        let spec = RuleSpec { id: Some(id.clone()), ..spec };
+        let (created_at_ms, old) = match self.rules.read().get(&id) {
+            Some(entry) => (entry.stored.created_at_ms, entry.running.as_ref().ok().cloned()),
+            None => return Err(not_found(&id)),
+        };
+        // Everything that can be refused is refused before anything is stopped.
+        self.checker(Strictness::Create).rule(&spec).map_err(|diagnostics| Error::Invalid { diagnostics })?;
+        if let Some(old) = &old {
+            join_all(old.actions.iter().map(|action| start::stop(action, CHANGE_DEADLINE))).await;
+        }
+        match self.build(&id, spec, created_at_ms, old.as_deref(), Strictness::Create).await {
+            Ok(new) => {
+                if let Some(old) = &old {
+                    // Queues of actions that are no more; what they hold was drained as far as the deadline allowed.
+                    join_all(old.actions.iter().skip(new.actions.len()).map(start::remove)).await;
+                }
+                self.put(new).await
+            }
+            Err(error) => {
+                if let Some(old) = old {
+                    let again = self.build(&id, old.spec.clone(), created_at_ms, Some(&old), Strictness::Restore).await?;
+                    self.put(again).await?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn stored(&self, id: &str) -> Result<Stored, Error> {
+        self.rules.read().get(id).map(|entry| entry.stored.clone()).ok_or_else(|| not_found(id))
+    }
+
+    /// Refuses changes to what a file owns, but by that file.
+    fn may_change(&self, id: &str, by_file: Option<&str>) -> Result<(), Error> {
+        match self.stored(id)?.spec.origin {
+            Some(owner) if by_file != Some(owner.file.as_str()) => {
+                Err(Error::Conflict(format!("{id} is owned by {owner}: change it there")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The asked-for id, checked, or a new one.
+    fn id_for(&self, asked: Option<&Str>) -> Result<Str, Error> {
+        if let Some(id) = asked {
+            let bad = id.is_empty() || id.len() > ID_BYTES_MAX || id.chars().any(|c| c.is_control() || c.is_whitespace() || c == '/');
+            if bad {
+                let message = format!("{id:?} cannot be an id: 1 to {ID_BYTES_MAX} bytes without spaces and slashes");
+                return Err(Error::invalid(crate::Diagnostic::action("id", message)));
+            }
+            return Ok(id.clone());
+        }
+        let rules = self.rules.read();
+        loop {
+            let id = Str::from(format!("rule:{:08x}", random()));
+            if !rules.contains_key(&id) {
+                return Ok(id);
+            }
+        }
+    }
+}
+
+/// 32 random bits: every `RandomState` has new keys.
+fn random() -> u32 {
+    use std::hash::{BuildHasher, Hasher};
+    let hash = std::collections::hash_map::RandomState::new().build_hasher().finish();
+    u32::try_from(hash & u64::from(u32::MAX)).unwrap_or_default()
+}
+
+/// Once a second: the rates of every rule, and another try for actions whose resource was not there.
+async fn tick(inner: std::sync::Weak<Inner>) {
+    let mut every = tokio::time::interval(Duration::from_secs(1));
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        let Some(inner) = inner.upgrade() else { return };
+        let rules: Vec<Arc<Rule>> =
+            inner.rules.read().values().filter_map(|entry| entry.running.as_ref().ok().cloned()).collect();
+        for rule in rules {
+            let matched = rule.metrics.matched.load(std::sync::atomic::Ordering::Relaxed);
+            rule.metrics.rates.lock().tick(matched);
+            rule.actions.iter().for_each(|action| action.rebind(&inner.starter.resources));
+        }
+    }
 }
 
 impl Metrics for Engine {
-    fn collect(&self, _out: &mut Vec<Sample>) {}
+    fn collect(&self, out: &mut Vec<Sample>) {
+        for (id, entry) in self.inner.rules.read().iter() {
+            if let Ok(rule) = &entry.running {
+                show::samples(id, rule, out);
+            }
+        }
+        let waiting: usize = self.inner.queues.iter().map(|queue| queue.len()).sum();
+        out.push(show::waiting(waiting));
+    }
 }

@@ -10,12 +10,21 @@
 //! - Rules never run in the publisher's task.
 //! - A row that fails marks itself as failed; it never fails its batch, and never the rule.
 
+mod actions;
+mod check;
 mod engine;
 mod error;
 pub mod query;
+mod rates;
+mod rule;
+mod run;
 mod settings;
+mod show;
 mod spec;
+mod start;
+mod stored;
 mod testing;
+mod vector;
 mod view;
 
 pub use engine::{Deps, Engine};

@@ -1,0 +1,51 @@
+//! Rows to records: what travels to a sink beside the row.
+
+use std::sync::Arc;
+
+use connector::Record;
+use model::{Body, Event, MessageId, Origin, Row, Value};
+use sql::EventView;
+
+use crate::rule::Rule;
+
+/// Appends one record for each row. Record ids are `<event id>/<rule id>/<row>`: unique also when two rules write the
+/// same message to the same place, and the same again when a row is retried.
+pub(crate) fn records(rule: &Rule, event: &Event, rows: Vec<Row>, out: &mut Vec<Record>) {
+    let (event_id, passed_rules) = match &event.body {
+        Body::Publish(message) => {
+            let passed = match &message.origin {
+                Origin::Rules(passed) => Arc::clone(passed),
+                _ => nothing_passed(),
+            };
+            (message.id, passed)
+        }
+        // Other events have no id of their own.
+        Body::Fields(_) => (MessageId::next(event.at_ms), nothing_passed()),
+    };
+    let kept = rule.keep_event.then(|| Arc::new(whole(event)));
+    out.extend(rows.into_iter().enumerate().map(|(place, row)| Record {
+        row,
+        rule: rule.id.clone(),
+        id: format!("{event_id}/{}/{place}", rule.id).into(),
+        at_ms: event.at_ms,
+        event: kept.clone(),
+        passed_rules: Arc::clone(&passed_rules),
+    }));
+}
+
+fn nothing_passed() -> Arc<Vec<model::Str>> {
+    use std::sync::LazyLock;
+    static NOTHING: LazyLock<Arc<Vec<model::Str>>> = LazyLock::new(Arc::default);
+    Arc::clone(&NOTHING)
+}
+
+/// The event as a map, in the later vocabulary.
+fn whole(event: &Event) -> Value {
+    let mut fields = model::Map::default();
+    EventView::new(event).each_field(sql::Generation::V5, |name, value| {
+        if !value.is_missing() {
+            fields.insert(name, value);
+        }
+    });
+    Value::Map(Arc::new(fields))
+}
