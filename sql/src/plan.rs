@@ -90,8 +90,8 @@ pub enum Output {
         /// The field in the SQL text.
         span: Span,
     },
-    /// `*`: the fields of the event, in the plan's vocabulary, but `except`. A column of the list with the same name
-    /// as an event field wins over it, wherever it stands: the compiler has dropped the ones that `*` overwrites.
+    /// `*`: the fields the event has, in the plan's vocabulary, but `except`. Outputs are written in order: a name that
+    /// comes again keeps its first place and takes its last value.
     Event {
         /// Names left out.
         except: Vec<Str>,
