@@ -2,6 +2,7 @@
 //!
 //! `cargo xtask services up postgresql`, then `cargo bench -p postgresql`. The table is emptied between the ways, not
 //! between iterations, so that only the writing is measured.
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a bench that cannot run ends")]
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use model::{Row, Str, Value};
 use serde_json::json;
 
 #[path = "../tests/it/service.rs"]
+#[expect(dead_code, reason = "the bench restarts nothing")]
 mod service;
 
 fn record(n: i64) -> Record {
