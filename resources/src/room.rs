@@ -11,9 +11,9 @@ use serde_json::Value as Json;
 use store::Kv;
 
 use crate::entry::{Entry, Link, Stored, Use};
+use crate::health;
 use crate::sink::FollowingSink;
 use crate::types::{By, Error, ResourceSpec, ResourceView, Settings, State, Status};
-use crate::{health, types};
 
 const TABLE: &str = "resources";
 /// The longest id, bytes.
@@ -371,7 +371,7 @@ impl Metrics for Resources {
     fn collect(&self, out: &mut Vec<Sample>) {
         for entry in self.inner.entries.read().values() {
             let now = entry.status.lock().state;
-            for state in types::State::ALL {
+            for state in State::ALL {
                 out.push(Sample {
                     name: "resource_state",
                     help: "1 for the state the resource is in.",

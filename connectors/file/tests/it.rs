@@ -1,5 +1,12 @@
 //! The file connector on a real file system: the conformance menu, paths, torn lines.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test stops at what it did not expect"
+)]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

@@ -41,7 +41,7 @@ fn check(spec: &'static Spec, readme: &str) -> Result<(), String> {
             .actions
             .iter()
             .find(|known| known.name == action)
-            .ok_or(format!("{name}: there is no action {action}"))?;
+            .ok_or_else(|| format!("{name}: there is no action {action}"))?;
         let resource = text(&mut params, "resource")?;
         if !resources.contains_key(&resource) {
             return Err(format!("{name}: there is no resource {resource}"));
@@ -70,7 +70,7 @@ fn inner(mut settings: Map<String, Json>, key: &str) -> Json {
 }
 
 fn members(document: &Json, key: &str) -> Result<Map<String, Json>, String> {
-    document.get(key).ok_or(format!("has no {key}")).and_then(object)
+    document.get(key).ok_or_else(|| format!("has no {key}")).and_then(object)
 }
 
 fn object(json: &Json) -> Result<Map<String, Json>, String> {

@@ -322,7 +322,7 @@ impl ActionSettings {
                     .and_then(|n| usize::try_from(n).ok())
                     .unwrap_or(batch.bytes_max)
                     .max(1),
-                age_max: batching.duration("age_max").unwrap_or(Duration::from_millis(batch.age_max_ms)),
+                age_max: batching.duration("age_max").unwrap_or_else(|| Duration::from_millis(batch.age_max_ms)),
             },
             retry: Retries {
                 initial: retry.duration("initial").unwrap_or(Duration::from_millis(200)),

@@ -26,7 +26,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     // The disk queue gives no more until something in flight is acknowledged.
     let mut starved = false;
     loop {
-        let may_take = writes.len() < shared.settings.concurrency_max && !(starved && !writes.is_empty());
+        let may_take = writes.len() < shared.settings.concurrency_max && (!starved || writes.is_empty());
         tokio::select! {
             biased;
             () = shared.halted() => return,
