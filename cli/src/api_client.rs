@@ -42,6 +42,11 @@ impl ApiClient {
         &self.target.url
     }
 
+    /// Whether there is a key to send.
+    pub fn has_credentials(&self) -> bool {
+        self.target.credentials.is_some()
+    }
+
     /// `GET`; the data of the answer.
     pub async fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Json, Failure> {
         self.call(Method::GET, path, query, None).await

@@ -59,7 +59,7 @@ async fn status(client: &ApiClient, out: Out<'_>) -> Result<(), Failure> {
 
 /// Parses an argument that has to be JSON; the message names the argument and the place.
 fn json_argument(name: &str, text: &str) -> Result<Json, Failure> {
-    serde_json::from_str(text).map_err(|error| Failure::new(Exit::Usage, format!("{name} is not JSON: {error}")))
+    serde_json::from_str(text).map_err(|error| Failure::new(Exit::Invalid, format!("{name} is not JSON: {error}")))
 }
 
 /// The id of a new object, as `Rule rule:9a6a725d created` or in the chosen format.

@@ -112,6 +112,6 @@ mod tests {
         );
         assert_eq!(creation(&words(&["a", "b", "c"]), "").unwrap_err().exit, Exit::Usage);
         let error = creation(&words(&["select 1", "[{]"]), "").unwrap_err();
-        assert_eq!((error.exit, error.message.contains("line 1 column 3")), (Exit::Usage, true), "{error}");
+        assert_eq!((error.exit, error.message.contains("line 1 column 3")), (Exit::Invalid, true), "{error}");
     }
 }

@@ -1,0 +1,76 @@
+//! The text of the commands against a running server.
+
+use crate::support::{Server, golden, run, weir, without_ids};
+
+#[test]
+fn manual_7_3_1_the_commands_print_what_the_manual_prints() {
+    let server = Server::start();
+    let ok = |args: &[&str]| {
+        let (code, out, err) = server.weir(args);
+        assert_eq!(code, 0, "{args:?}: {out}{err}");
+        out
+    };
+    let mut said = String::new();
+    let mut say = |args: &[&str]| {
+        let out = ok(args);
+        said.push_str(&format!("$ weir {}\n{out}", args.join(" ")));
+        out
+    };
+    let rule = say(&["rules", "create", "select * from \"message.publish\"", r#"[{"name":"inspect", "params": {"a": 1}}]"#, "-d", "Rule for debug"]);
+    let rule = rule.strip_prefix("Rule ").and_then(|rest| rest.strip_suffix(" created\n")).expect("Rule … created").to_owned();
+    say(&["rules", "list"]);
+    say(&["rules", "list", "-o", "name"]);
+    say(&["rules", "disable", &rule]);
+    let hook = say(&["resources", "create", "web_hook", "-c", r#"{"url": "http://127.0.0.1:1/chats"}"#, "-d", "forward msgs"]);
+    let hook = hook.strip_prefix("Resource ").and_then(|rest| rest.strip_suffix(" created\n")).expect("Resource … created").to_owned();
+    say(&["resources", "list", "--type=web_hook", "-o", "name"]);
+    say(&["rule-actions", "show", "inspect", "-o", "manual"]);
+    say(&["ctl", "rules", "show", &rule]);
+    say(&["resource-types", "show", "web_hook", "-o", "manual"]);
+    say(&["resources", "delete", &hook]);
+    say(&["rules", "delete", &rule]);
+    say(&["rules", "list", "-o", "json"]);
+    say(&["dead-letters", "list"]);
+    say(&["clients", "list"]);
+    say(&["status"]);
+    golden("commands", &without_ids(&said));
+}
+
+#[test]
+fn exit_codes_say_what_happened() {
+    let server = Server::start();
+    let table: &[(&[&str], i32, &str)] = &[
+        (&["rules", "list"], 0, ""),
+        (&["rules", "nonsense"], 2, "nonsense"),
+        (&["rules", "create", "a", "b", "c"], 2, "NAME EVENT SQL ACTIONS"),
+        (&["rules", "show", "rule:00000000"], 3, "rule:00000000"),
+        (&["rules", "create", "SELECT", r#"[{"name":"inspect"}]"#], 6, "error"),
+        (&["rules", "create", "SELECT * FROM \"t\"", "{"], 6, "ACTIONS is not JSON"),
+        (&["clients", "kick", "nobody"], 3, "nobody"),
+        (&["dead-letters", "show", "0"], 3, "0"),
+        (&["rules", "list", "--app-id", "x", "--app-secret", "y"], 1, "does not accept the key"),
+        (&["rules", "list", "--app-id", "x"], 2, "go together"),
+        (&["rules", "list", "--url", "http://127.0.0.1:1"], 5, "no server at http://127.0.0.1:1"),
+        (&["rules", "list", "--url", "nonsense"], 2, "not the address of a server"),
+        (&["apply", "-f", "/nonexistent.yaml"], 2, "/nonexistent.yaml"),
+    ];
+    for (args, code, words) in table {
+        let (got, out, err) = server.weir(args);
+        assert_eq!(got, *code, "{args:?}: {out}{err}");
+        assert!(err.contains(words), "{args:?}: {err}");
+        if *code != 0 {
+            assert_eq!(out, "", "{args:?}: what went wrong belongs on stderr");
+        }
+    }
+}
+
+#[test]
+fn without_a_key_the_command_says_where_it_looked() {
+    let server = Server::start();
+    let empty = tempfile::tempdir().expect("folder");
+    let mut command = weir(&["rules", "list", "--url", &format!("http://{}", server.address)]);
+    command.current_dir(empty.path());
+    let (code, _, err) = run(command);
+    assert_eq!(code, 1);
+    assert!(err.contains("weir-data/api-credentials.json") && err.contains("--data-dir"), "{err}");
+}
