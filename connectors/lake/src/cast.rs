@@ -23,7 +23,7 @@ pub(crate) enum Kind {
 }
 
 /// Integers of this size and below are exact in a double.
-const DOUBLE_EXACT_MAX: i64 = 1 << 53;
+pub(crate) const DOUBLE_EXACT_MAX: i64 = 1 << 53;
 
 impl Kind {
     /// The words of the `columns` setting.

@@ -9,7 +9,8 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use connector::Error;
+use connector::{Error, ErrorKind};
+use deltalake_core::kernel::Action;
 use uuid::Uuid;
 
 use crate::fault::io_error;
@@ -45,6 +46,12 @@ pub(crate) fn commit(table: &Path, version: u64, actions: &str) -> Result<Outcom
         sync_folders(&log, table.parent().unwrap_or(table))?;
     }
     Ok(outcome)
+}
+
+/// The actions as JSON lines.
+pub(crate) fn lines(actions: &[Action]) -> Result<Vec<String>, Error> {
+    let failed = |error| Error::permanent(ErrorKind::Internal, "writing a log entry").with_source(Box::<dyn std::error::Error + Send + Sync>::from(error));
+    actions.iter().map(serde_json::to_string).collect::<Result<_, serde_json::Error>>().map_err(failed)
 }
 
 /// Path of the log entry of `version`.

@@ -16,7 +16,7 @@ pub(crate) fn io_error(what: &str, path: &Path, error: io::Error) -> Error {
         io::ErrorKind::PermissionDenied => (ErrorKind::Unauthorized, "; give the server's user the right to write there"),
         io::ErrorKind::ReadOnlyFilesystem => (ErrorKind::Unauthorized, "; the file system is mounted read-only"),
         io::ErrorKind::NotFound => (ErrorKind::NotFound, ""),
-        io::ErrorKind::NotADirectory => (ErrorKind::Config, "; a file stands where a folder is needed"),
+        io::ErrorKind::NotADirectory => (ErrorKind::Unreachable, "; a file stands where a folder is needed"),
         _ => (ErrorKind::Internal, ""),
     };
     Error::temporary(kind, format!("{what} {}{remedy}", path.display())).with_source(error)

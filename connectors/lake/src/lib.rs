@@ -11,6 +11,7 @@ mod settings;
 mod shape;
 mod sink;
 mod table;
+mod widen;
 
 use std::path::Path;
 use std::sync::Arc;

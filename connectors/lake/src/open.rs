@@ -75,7 +75,8 @@ fn table_folders(folder: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
     Ok(found)
 }
 
-async fn snapshot(name: String, folder: &Path) -> Result<Table, Error> {
+/// A snapshot of the table in `folder`.
+pub(crate) async fn snapshot(name: String, folder: &Path) -> Result<Table, Error> {
     let store = log_store(folder)?;
     let snapshot = load(folder, &store).await?;
     readable(folder, &snapshot)?;

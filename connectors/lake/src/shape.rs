@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Datelike, Timelike, Utc};
 use connector::{Error, Template};
-use connector::template::Part as TemplatePart;
 use model::{Row, Str, Value};
 
 use crate::cast::Kind;
@@ -77,7 +76,7 @@ pub(crate) fn shape(row: &Row, columns: &[Column], names: &mut NamesCache) -> Re
     for (column, place) in columns.iter().zip(&shaped.places) {
         let value = match &column.source {
             Source::Same => continue,
-            Source::Template(template) => template_value(template, row),
+            Source::Template(template) => template.bind(row),
             Source::Part(part, from) => match row.get(from).and_then(time_of) {
                 Some(at) => part.of(at),
                 None => Value::Null,
@@ -122,13 +121,6 @@ impl NamesCache {
             self.from = Some(Arc::clone(&row.names));
         }
         &self.shaped
-    }
-}
-
-fn template_value(template: &Template, row: &Row) -> Value {
-    match template.parts() {
-        [TemplatePart::Slot { path, default: None }] if !path.is_empty() => Template::value(path, row),
-        _ => Value::text(template.text(row)),
     }
 }
 

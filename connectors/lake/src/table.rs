@@ -4,24 +4,26 @@
 //! waiting, so a write that times out never overlaps its retry. The lake's client keeps one [`TableWriter`] a table for
 //! as long as it lives.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use connector::{Error, ErrorKind};
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel as _;
-use deltalake_core::kernel::{Action as Entry, Add, CommitInfo, Metadata, MetadataExt as _, StructField, StructType, Transaction, new_metadata};
+use deltalake_core::kernel::{Action as Entry, CommitInfo, DataType, Metadata, MetadataExt as _, StructField, StructType, Transaction, new_metadata};
 use model::{Clock as _, Row, Str, SystemClock};
 use parking_lot::Mutex as SyncMutex;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::task::JoinHandle;
 
 use crate::cast::{Cell, Kind};
 use crate::commit::{self, Outcome};
 use crate::encode::{FileColumn, Files, array, partition_text, write_file};
-use crate::open::{Opened, open, transaction};
+use crate::open::{Opened, open, snapshot, transaction};
 use crate::plan::{Plan, plan};
 use crate::settings::{Action, Codec};
+use crate::shape::column_name;
+use crate::widen::{WIDEN_BYTES_MAX, Widened, widen};
 
 /// Attempts to commit a batch when other writers keep coming first.
 const COMMIT_ATTEMPTS_MAX: usize = 20;
@@ -53,6 +55,8 @@ struct State {
     /// `false` until the log has been read, and again after somebody else committed.
     loaded: bool,
     current: Option<Current>,
+    /// Whole-number columns that cannot become doubles; told once, not again for each batch.
+    fixed: BTreeSet<String>,
     /// Last transaction version by application id, as the log has it.
     last: HashMap<String, i64, foldhash::fast::RandomState>,
 }
@@ -69,6 +73,22 @@ impl From<Opened> for Current {
     fn from(opened: Opened) -> Self {
         let columns = opened.fields.iter().map(|(field, arrow)| (field.name.clone(), Kind::from_arrow(arrow))).collect();
         Self { version: opened.version, metadata: opened.metadata, fields: opened.fields.into_iter().map(|(field, _)| field).collect(), columns }
+    }
+}
+
+impl Current {
+    /// The table with these columns as doubles, one version on.
+    fn widened(&self, table: &str, names: &[String]) -> Result<Self, Error> {
+        let internal = |error: &dyn std::fmt::Display| Error::permanent(ErrorKind::Internal, format!("table {table}: making the schema: {error}"));
+        let mut fields = self.fields.clone();
+        let mut columns = self.columns.clone();
+        for (field, (name, kind)) in fields.iter_mut().zip(&mut columns).filter(|(_, (name, _))| names.contains(name)) {
+            *kind = Kind::Double;
+            *field = StructField::new(name.clone(), DataType::DOUBLE, true);
+        }
+        let schema = StructType::try_new(fields.clone()).map_err(|error| internal(&error))?;
+        let metadata = self.metadata.clone().with_schema(&schema).map_err(|error| internal(&error))?;
+        Ok(Self { version: self.version + 1, metadata, fields, columns })
     }
 }
 
@@ -99,6 +119,7 @@ impl TableWriter {
                     return Ok(failed);
                 }
                 Appended::Conflict => state.loaded = false,
+                Appended::Widen(columns) => state = self.widen(state, columns).await?,
             }
         }
         Err(Error::temporary(ErrorKind::Exhausted, format!("table {}: {COMMIT_ATTEMPTS_MAX} attempts to commit met other writers", self.name)))
@@ -129,6 +150,34 @@ impl TableWriter {
         Ok(())
     }
 
+    /// Makes doubles of whole-number columns where that is possible; otherwise notes that it is not.
+    async fn widen(&self, mut state: OwnedMutexGuard<State>, columns: Vec<String>) -> Result<OwnedMutexGuard<State>, Error> {
+        let table = snapshot(self.name.clone(), &self.folder).await?;
+        let Some(current) = state.current.as_ref().filter(|current| current.version == table.version) else {
+            state.loaded = false;
+            return Ok(state);
+        };
+        let bytes: u64 = table.files.iter().map(|file| file.bytes).sum();
+        if bytes > WIDEN_BYTES_MAX {
+            tracing::warn!(table = self.name, ?columns, bytes, "the columns stay bigint: the table is too large to be rewritten");
+            state.fixed.extend(columns);
+            return Ok(state);
+        }
+        let next = current.widened(&self.name, &columns)?;
+        let (folder, codec, names, metadata, version) = (self.folder.clone(), self.codec, columns.clone(), next.metadata.clone(), next.version);
+        let work = move || widen(&folder, &table.files, &names, &metadata, version, codec);
+        let broke_off = |error| Error::temporary(ErrorKind::Internal, format!("rewriting table {} broke off", self.name)).with_source(error);
+        match tokio::task::spawn_blocking(work).await.map_err(broke_off)?? {
+            Widened::Done => {
+                tracing::info!(table = self.name, ?columns, bytes, "rewrote the table: the columns are doubles now");
+                state.current = Some(next);
+            }
+            Widened::Inexact => state.fixed.extend(columns),
+            Widened::Conflict => state.loaded = false,
+        }
+        Ok(state)
+    }
+
     /// Writes a checkpoint in the background. A checkpoint only saves readers time, so a failure is logged, not returned.
     fn checkpoint(&self, version: u64) {
         let mut running = self.upkeep.lock();
@@ -150,6 +199,8 @@ impl TableWriter {
 enum Appended {
     Done { failed: Vec<(usize, Error)>, version: Option<u64> },
     Conflict,
+    /// These whole-number columns should become doubles first.
+    Widen(Vec<String>),
 }
 
 /// One attempt, off the async threads.
@@ -171,9 +222,21 @@ impl Append {
         if rows.is_empty() {
             return Ok(Appended::Done { failed: Vec::new(), version: None });
         }
+        if let Some(current) = &state.current
+            && !commit::entry_path(&self.folder, current.version).exists()
+        {
+            // Going on would make a log without a beginning, perhaps on another disk than before.
+            let gone = format!("the log of table {} is gone from {}; the next attempt looks again", self.name, self.folder.display());
+            state.loaded = false;
+            return Err(Error::temporary(ErrorKind::NotFound, gone));
+        }
         let action = &self.batch.action;
         let columns = state.current.as_ref().map(|current| current.columns.as_slice());
         let plan = plan(&self.name, columns, &rows, action)?;
+        let widen = self.to_widen(state, &plan);
+        if !widen.is_empty() {
+            return Ok(Appended::Widen(widen));
+        }
         if plan.rows.is_empty() {
             return Ok(Appended::Done { failed: plan.failed, version: None });
         }
@@ -194,6 +257,14 @@ impl Append {
                 Ok(Appended::Done { failed, version: Some(version) })
             }
         }
+    }
+
+    /// Columns worth widening: the action lets the schema change, and it was not in vain before.
+    fn to_widen(&self, state: &State, plan: &Plan) -> Vec<String> {
+        let Some(current) = state.current.as_ref().filter(|_| self.batch.action.evolve) else { return Vec::new() };
+        let fixed = |name: &String| state.fixed.contains(name) || current.metadata.partition_columns().contains(name);
+        let declared = |name: &String| self.batch.action.columns.iter().any(|column| column.kind.is_some() && column_name(&column.name) == *name);
+        plan.widen.iter().filter_map(|slot| plan.slots.get(*slot)).map(|(name, _)| name.clone()).filter(|name| !fixed(name) && !declared(name)).collect()
     }
 
     /// How many rows at the front of the batch are those of the last commit of this rule and action (a crash between
@@ -275,22 +346,8 @@ impl Append {
         let mut entries = vec![Entry::CommitInfo(info)];
         entries.extend(next.changed.then(|| Entry::Metadata(next.current.metadata.clone())));
         entries.push(Entry::Txn(Transaction::new_with_last_update(&self.app_id, digest, Some(now))));
-        entries.extend(files.written.iter().map(|file| {
-            Entry::Add(Add {
-                path: file.relative.clone(),
-                partition_values: file.partition.iter().cloned().collect(),
-                size: i64::try_from(file.bytes).unwrap_or(i64::MAX),
-                modification_time: now,
-                data_change: true,
-                stats: Some(format!("{{\"numRecords\":{}}}", file.rows)),
-                ..Add::default()
-            })
-        }));
-        let mut lines: Vec<String> = entries
-            .iter()
-            .map(serde_json::to_string)
-            .collect::<Result<_, _>>()
-            .map_err(|error| Error::permanent(ErrorKind::Internal, "writing a log entry").with_source(error))?;
+        entries.extend(files.written.iter().map(|file| Entry::Add(file.to_add(now, true))));
+        let mut lines = commit::lines(&entries)?;
         if next.current.version == 0 {
             lines.insert(1, r#"{"protocol":{"minReaderVersion":1,"minWriterVersion":2}}"#.to_owned());
         }

@@ -1,5 +1,7 @@
 //! The lake against a real folder: what is written, what a reader sees, what is refused.
 
+mod conformance;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -143,6 +145,7 @@ async fn a_row_that_does_not_fit_fails_alone() {
     t.write(&rows(0, &[json!({"n": 9007199254740993_i64, "d": 0.5, "b": true})])).await.unwrap();
     for (value, expected) in [
         (json!({"n": "x"}), "rejected: table t: column n is bigint: text \"x\" does not fit: the text is no whole number of 64 bits"),
+        // 9007199254740993 is in the column, and no double holds it: the column stays what it is.
         (json!({"n": 1.5}), "rejected: table t: column n is bigint: float 1.5 does not fit: the number has a fraction"),
         (json!({"n": {"a": 1}}), "rejected: table t: column n is bigint: map {\"a\":1} does not fit: only whole numbers can be stored there"),
         (json!({"d": 9007199254740993_i64}), "rejected: table t: column d is double: integer 9007199254740993 does not fit: the whole number is too large to be exact there"),
@@ -321,9 +324,74 @@ async fn check_finds_a_folder_that_cannot_be_written_and_leaves_nothing() {
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
     let error = client(&file.join("lake")).await.check().await.unwrap_err().to_string();
-    assert!(error.starts_with(&format!("config: the lake cannot write to {}", file.display())), "{error}");
+    assert!(error.starts_with(&format!("unreachable: the lake cannot write to {}", file.display())), "{error}");
     let Err(WriteError::Batch(error)) = sink(&client(&file).await, &json!({"table": "t"})).write(&rows(0, &[json!({"a": 1})])).await else {
         panic!("must fail")
     };
     assert!(error.is_temporary() && error.to_string().contains(&file.display().to_string()), "{error}");
+}
+
+#[tokio::test]
+async fn a_whole_number_column_becomes_double_at_its_first_fraction() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = client(folder.path()).await;
+    let t = sink(&open, &json!({"table": "t", "partition_by": "site"}));
+    t.write(&rows(0, &[json!({"site": "a b", "temp": 31}), json!({"site": "c", "temp": -4, "x": 1})])).await.unwrap();
+    t.write(&rows(2, &[json!({"site": "c", "y": "no temp"})])).await.unwrap();
+    t.write(&rows(3, &[json!({"site": "c", "temp": 31.5})])).await.unwrap();
+    t.write(&rows(4, &[json!({"site": "c", "temp": 7})])).await.unwrap();
+    let table = only_table(folder.path()).await;
+    assert_eq!(columns(&table), ["site: Utf8", "temp: Float64", "x: Int64", "y: Utf8"]);
+    assert_eq!(
+        content(&table),
+        ["site=a b temp=31.0", "site=c temp=-4.0 x=1", "site=c temp=31.5", "site=c temp=7.0", "site=c y=no temp"]
+    );
+    // Where the action fixes the type or the schema, the row fails instead.
+    for (id, params) in [(10, json!({"table": "t", "columns": {"x": "bigint"}})), (20, json!({"table": "t", "on_schema_change": "fail"}))] {
+        let errors = row_errors(sink(&open, &params).write(&rows(id, &[json!({"site": "c", "x": 1.5})])).await);
+        assert_eq!(errors.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_table_whose_log_is_gone_is_not_continued() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = client(folder.path()).await;
+    let t = sink(&open, &json!({"table": "t"}));
+    t.write(&rows(0, &[json!({"a": 1})])).await.unwrap();
+    std::fs::remove_dir_all(folder.path().join("t")).unwrap();
+    let Err(WriteError::Batch(error)) = t.write(&rows(1, &[json!({"a": 2})])).await else { panic!("must fail") };
+    assert!(error.is_temporary(), "{error}");
+    t.write(&rows(1, &[json!({"a": 2})])).await.unwrap();
+    let table = only_table(folder.path()).await;
+    assert_eq!((table.version, content(&table)), (0, vec!["a=2".to_owned()]));
+}
+
+#[test]
+fn the_example_of_the_readme_is_accepted() {
+    let readme = include_str!("../../README.md");
+    let yaml = readme.split("```yaml").nth(1).unwrap().split("```").next().unwrap();
+    let settings = |after: &str| -> serde_json::Map<String, Json> {
+        let block = yaml.split(after).nth(1).unwrap();
+        let lines = block.lines().skip(1).take_while(|line| line.starts_with("      "));
+        lines
+            .map(|line| line.split('#').next().unwrap().trim().split_once(": ").unwrap())
+            .map(|(key, value)| (key.to_owned(), flow(value.trim())))
+            .collect()
+    };
+    Config::parse(lake::SPEC.fields, &Json::Object(settings("config:"))).unwrap();
+    let params = Config::parse(lake::SPEC.actions[0].params, &Json::Object(settings("params:"))).unwrap();
+    assert_eq!(params.list("partition_by"), ["site", "date(ts)"]);
+    assert_eq!(params.map("columns").len(), 3);
+}
+
+/// The few forms of YAML values that the example has.
+fn flow(text: &str) -> Json {
+    if let Some(items) = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
+        return items.split(',').map(|item| flow(item.trim())).collect();
+    }
+    if let Some(items) = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')) {
+        return items.split(", ").map(|item| item.split_once(": ").unwrap()).map(|(key, value)| (key.to_owned(), flow(value))).collect();
+    }
+    Json::String(text.trim_matches('"').to_owned())
 }
