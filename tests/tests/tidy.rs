@@ -128,7 +128,11 @@ fn every_source_file_says_what_it_is() {
     assert!(files.len() > 50, "found only {} source files", files.len());
     let silent: Vec<String> = files
         .iter()
-        .filter(|path| !fs::read_to_string(path).unwrap_or_default().starts_with("//!"))
+        .filter(|path| {
+            let text = fs::read_to_string(path).unwrap_or_default();
+            // A connector's crate documentation is its README.
+            !text.starts_with("//!") && !text.starts_with("#![doc = include_str!")
+        })
         .map(|path| path.display().to_string())
         .collect();
     assert!(silent.is_empty(), "these files have no //! header:\n{}", silent.join("\n"));
