@@ -64,7 +64,7 @@ fn ways(c: &mut Criterion) {
     let action = &postgresql::settings::SPEC.actions[0];
     let mut group = c.benchmark_group("postgresql");
     for way in ["single", "multi_row", "unnest", "copy"] {
-        for rows in [1usize, 4, 16, 32, 500] {
+        for rows in [1usize, 4, 32, 500, 2000] {
             if rows == 1 && way != "single" {
                 continue; // One row is one statement whatever the setting.
             }

@@ -1,4 +1,4 @@
-//! How a batch is written: one statement a row, many rows in one statement, or COPY.
+//! How a batch is written: one statement a row, many rows in one statement, or, where it is asked for, COPY.
 //!
 //! The choice and its thresholds were measured: docs/decisions/0005-postgresql-batching.md.
 
@@ -14,8 +14,8 @@ use crate::fault::{Fault, Reach, classify};
 use crate::pool::Connection;
 use crate::sql::{Insert, Statement};
 
-/// Rows from which COPY is used.
-const COPY_ROWS_MIN: usize = 16;
+/// Up to this many rows a multi-row VALUES is faster than arrays; each number of rows is a prepared statement of its own.
+const MULTI_ROW_ROWS_MAX: usize = 8;
 /// The protocol counts the parameters of one statement in 16 bits.
 const PARAMS_MAX: usize = 65_535;
 
@@ -100,13 +100,7 @@ impl Writer {
         // unnest takes arrays of arrays apart.
         let flat = insert.selectable && !types.iter().any(|ty| matches!(ty.kind(), Kind::Array(_)));
         match self.wanted {
-            Way::Auto
-                if insert.copy_target.is_some()
-                    && rows >= COPY_ROWS_MIN
-                    && !self.copy_refused.load(Ordering::Relaxed) =>
-            {
-                Way::Copy
-            }
+            Way::Auto if rows <= MULTI_ROW_ROWS_MAX => Way::MultiRow,
             Way::Auto if flat => Way::Unnest,
             Way::Auto => Way::Single,
             Way::Unnest if !flat => Way::Single,
@@ -177,7 +171,8 @@ impl Writer {
         rows: &[&[Bound]],
     ) -> Result<(), tokio_postgres::Error> {
         let sql = format!("COPY {} FROM STDIN (FORMAT binary)", insert.copy_target.as_deref().unwrap_or_default());
-        let sink = connection.client.copy_in(&sql).await?;
+        let statement = connection.prepare(&sql).await?;
+        let sink = connection.client.copy_in(&statement).await?;
         let mut writer = std::pin::pin!(BinaryCopyInWriter::new(sink, types));
         for row in rows {
             let values: Vec<&(dyn ToSql + Sync)> = row.iter().map(|value| value as &(dyn ToSql + Sync)).collect();

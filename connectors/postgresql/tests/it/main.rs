@@ -360,7 +360,9 @@ async fn a_target_that_copy_refuses_is_written_by_insert() {
         .await
         .expect("view");
     let client = pg.client(json!({})).await;
-    let sink = sink(client.as_ref(), &json!({ "sql": "INSERT INTO plain_view (id) VALUES (${id})" })).expect("sink");
+    let sink =
+        sink(client.as_ref(), &json!({ "sql": "INSERT INTO plain_view (id) VALUES (${id})", "batching": "copy" }))
+            .expect("sink");
     for round in 0..2 {
         let rows: Vec<Record> = (0..100).map(|id| record(Row::from_pairs([("id", Value::Int(id))]))).collect();
         sink.write(&rows).await.unwrap_or_else(|error| panic!("{error:?}"));
