@@ -20,6 +20,7 @@ mod conversion;
 mod event;
 mod format_date;
 mod hash;
+mod jq;
 mod json;
 mod lists;
 mod maps;
@@ -218,6 +219,7 @@ pub const FAMILIES: &[(&str, &[Function])] = &[
     ("lists", lists::FUNCTIONS),
     ("maps", maps::FUNCTIONS),
     ("JSON", json::FUNCTIONS),
+    ("jq", jq::FUNCTIONS),
     ("base64", base64::FUNCTIONS),
     ("hash", hash::FUNCTIONS),
     ("compression", compression::FUNCTIONS),

@@ -1,7 +1,6 @@
 //! Functions of the later versions that are known and not built, so that a rule that uses one is told so.
 
-const UNBUILT: [(&[&str], &str); 9] = [
-    (&["jq"], "jq programs are not built; read with paths, FOREACH and the list functions"),
+const UNBUILT: [(&[&str], &str); 8] = [
     (
         &[
             "schema_encode",

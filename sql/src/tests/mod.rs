@@ -9,6 +9,7 @@ mod diagnostics;
 mod events;
 mod foreach;
 mod functions;
+mod jq;
 mod plans;
 mod properties;
 mod publish;
