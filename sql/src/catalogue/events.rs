@@ -167,9 +167,16 @@ const ALARM: &[FieldInfo] = &[
 const ALARM_OVER: &[FieldInfo] =
     &[both("deactivated_at", Integer, "When it was over, microseconds since the epoch.", Sample::Now)];
 
-/// Names in the style of events that stand for nothing that fires: a publish is selected by its topic.
-pub const NEVER_FIRE: &[&str] =
-    &["$events/message_published", "$events/message/published", "$events/message_publish", "$events/message/publish"];
+/// Names in the style of events that are known and never fire: a publish is selected by its topic, and a ping is no event
+/// of the broker.
+pub const NEVER_FIRE: &[&str] = &[
+    "$events/message_published",
+    "$events/message/published",
+    "$events/message_publish",
+    "$events/message/publish",
+    "$events/client/ping",
+    "$events/client_ping",
+];
 
 /// Every event.
 pub const EVENTS: &[EventInfo] = &[

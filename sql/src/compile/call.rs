@@ -96,6 +96,10 @@ impl Compiler<'_> {
                     self.helper(&functions::VALUE_AT, vec![payload, path], span)
                 }
             },
+            EventFunction::Client(function) => {
+                args.insert(0, self.read("clientid", &[]));
+                self.helper(function, args, span)
+            }
             EventFunction::Flag => match args.pop() {
                 Some(Expr::Literal(Value::Text(flag))) => {
                     let path = [Step::Key(flag)];

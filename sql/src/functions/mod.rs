@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use model::Value;
 
@@ -27,6 +27,7 @@ mod maps;
 mod math;
 mod regex;
 mod split;
+mod state;
 mod subbits;
 mod tests_of_type;
 mod text;
@@ -35,6 +36,7 @@ mod unbuilt;
 mod unescape;
 
 pub use event::{TOPIC_LEVEL, VALUE_AT};
+pub use state::State;
 pub use unbuilt::unbuilt;
 
 /// How a function depends on things outside its arguments.
@@ -53,12 +55,26 @@ pub enum Purity {
 pub struct Context {
     /// The time of the event, nanoseconds since the epoch: what `now` means in a rule.
     pub now_ns: i64,
+    /// The memory of `kv_store_…` and `proc_dict_…`; none: the process's own.
+    state: Option<Arc<State>>,
 }
 
 impl Context {
     /// A context at a time in milliseconds since the epoch.
     pub fn at_ms(now_ms: i64) -> Self {
-        Self { now_ns: now_ms.saturating_mul(1_000_000) }
+        Self { now_ns: now_ms.saturating_mul(1_000_000), state: None }
+    }
+
+    /// The context with a memory of its own.
+    #[must_use]
+    pub fn with_state(mut self, state: Arc<State>) -> Self {
+        self.state = Some(state);
+        self
+    }
+
+    /// The memory of the functions that have one.
+    pub fn state(&self) -> &State {
+        self.state.as_deref().unwrap_or_else(|| State::shared())
     }
 }
 
@@ -94,7 +110,7 @@ pub type Outcome = Result<Value, FunctionError>;
 pub type Call = fn(&Context, &[Value]) -> Outcome;
 
 /// What a function of the event reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum EventFunction {
     /// A field.
     Field(&'static str),
@@ -104,6 +120,8 @@ pub enum EventFunction {
     Payload,
     /// `flag(name)`.
     Flag,
+    /// The client, and then the arguments, given to this function.
+    Client(&'static Function),
 }
 
 /// How a function runs.
@@ -225,6 +243,7 @@ pub const FAMILIES: &[(&str, &[Function])] = &[
     ("compression", compression::FUNCTIONS),
     ("time", time::FUNCTIONS),
     ("date formats", format_date::FUNCTIONS),
+    ("state", state::FUNCTIONS),
 ];
 
 /// All functions.

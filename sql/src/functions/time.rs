@@ -53,6 +53,15 @@ pub(super) const FUNCTIONS: &[Function] = &[
     .aliases(&["timezone_to_second"])
     .nulls("missing is UTC")
     .example("timezone_to_offset_seconds('+08:00') = 28800"),
+    Function::new(
+        "mongo_date([ts[, unit]]) -> map",
+        "mongo_date",
+        (0, 2),
+        mongo_date,
+        "A date for MongoDB, {\"$date\": milliseconds}: of the event, or of a time stamp in milliseconds or another unit.",
+    )
+    .purity(Purity::EventTime)
+    .example("mongo_date(1700000000123) = {\"$date\":1700000000123}"),
     Function::new("uuid_v4() -> text", "uuid_v4", (0, 0), uuid_v4, "A random UUID.")
         .purity(Purity::External)
         .example("uuid_v4() = '0b8a…-…'"),
@@ -83,6 +92,8 @@ const UNITS: [(&str, Unit); 4] = [
 ];
 
 impl Unit {
+    const MILLISECOND: Self = Self { per_second: 1_000, format: SecondsFormat::Millis };
+
     /// Nanoseconds of a number of units.
     pub(super) fn to_ns(self, units: i128) -> Option<i128> {
         units.checked_mul(1_000_000_000 / self.per_second)
@@ -184,6 +195,18 @@ fn parse_offset(zone: &str) -> Option<i32> {
 fn timezone(context: &Context, args: &[Value]) -> Outcome {
     let at = moment(i128::from(context.now_ns))?;
     Ok(Value::Int(i64::from(offset(args, 0, at)?.local_minus_utc())))
+}
+
+fn mongo_date(context: &Context, args: &[Value]) -> Outcome {
+    let ns = match args.len() {
+        0 => Some(i128::from(context.now_ns)),
+        1 => Unit::MILLISECOND.to_ns(integer(args, 0)?),
+        _ => unit(args, 1)?.to_ns(integer(args, 0)?),
+    };
+    match ns {
+        Some(ns) => Ok(Value::map([("$date", Value::integer(Unit::MILLISECOND.of_ns(ns)))])),
+        None => wrong(args, 0, "a time within range"),
+    }
 }
 
 fn uuid_v4(_: &Context, _: &[Value]) -> Outcome {

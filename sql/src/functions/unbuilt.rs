@@ -1,6 +1,6 @@
 //! Functions of the later versions that are known and not built, so that a rule that uses one is told so.
 
-const UNBUILT: [(&[&str], &str); 8] = [
+const UNBUILT: [(&[&str], &str); 6] = [
     (
         &[
             "schema_encode",
@@ -15,12 +15,7 @@ const UNBUILT: [(&[&str], &str); 8] = [
     ),
     (&["sparkplug_encode", "sparkplug_decode", "spb_encode", "spb_decode", "spb_zip_kvs"], "Sparkplug B is not built"),
     (&["ai_completion"], "calls to language models are not built"),
-    (
-        &["kv_store_put", "kv_store_get", "kv_store_del", "proc_dict_put", "proc_dict_get", "proc_dict_del"],
-        "keyed state is not built",
-    ),
-    (&["mongo_date", "term_encode", "term_decode"], "it gives a value of another system's own types"),
-    (&["getenv"], "rules cannot read the environment"),
+    (&["term_encode", "term_decode"], "Erlang terms are not built; json_encode and json_decode keep every value"),
     (&["headers", "header"], "messages have no headers; read flags and pub_props"),
     (
         &[

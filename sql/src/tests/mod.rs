@@ -8,12 +8,14 @@ use crate::{EventView, Options, Outcome, Plan, compile, evaluate};
 mod diagnostics;
 mod events;
 mod foreach;
+mod function_page;
 mod functions;
 mod jq;
 mod plans;
 mod properties;
 mod publish;
 mod select;
+mod state;
 mod values;
 
 /// The time of all test events.
