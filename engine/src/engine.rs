@@ -60,7 +60,8 @@ struct Inner {
     changes: tokio::sync::Mutex<()>,
     tap: Arc<Tap>,
     queues: Vec<Arc<Queue>>,
-    tasks: Mutex<Vec<JoinHandle<()>>>,
+    workers: Mutex<Vec<JoinHandle<()>>>,
+    ticker: Mutex<Option<JoinHandle<()>>>,
     publish: Arc<Late>,
 }
 
@@ -85,9 +86,8 @@ impl Engine {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get),
             given => given,
         };
-        let bound = |total: usize| total.max(1);
         let queues: Vec<Arc<Queue>> = (0..workers)
-            .map(|_| Arc::new(Queue::new(bound(settings.tap_queue_events_max), bound(settings.tap_queue_bytes_max))))
+            .map(|_| Arc::new(Queue::new(settings.tap_queue_events_max, settings.tap_queue_bytes_max)))
             .collect();
         let index = Arc::new(RwLock::new(Index::default()));
         let publish = Arc::new(Late::default());
@@ -114,18 +114,19 @@ impl Engine {
             rules: RwLock::default(),
             changes: tokio::sync::Mutex::default(),
             queues,
-            tasks: Mutex::default(),
+            workers: Mutex::default(),
+            ticker: Mutex::default(),
             publish,
         });
         inner.restore().await?;
         let limits = Limits { batch_events_max: settings.batch_events_max, failures_kept: settings.failures_kept };
-        let mut tasks: Vec<JoinHandle<()>> = inner
+        let workers: Vec<JoinHandle<()>> = inner
             .queues
             .iter()
             .map(|queue| model::task::spawn("engine-worker", run_worker(Arc::clone(queue), limits)))
             .collect();
-        tasks.push(model::task::spawn("engine-rates", tick(Arc::downgrade(&inner))));
-        *inner.tasks.lock() = tasks;
+        *inner.workers.lock() = workers;
+        *inner.ticker.lock() = Some(model::task::spawn("engine-rates", tick(Arc::downgrade(&inner))));
         Ok(Self { inner })
     }
 
@@ -267,9 +268,11 @@ impl Engine {
     pub async fn stop(&self, deadline: Duration) {
         let until = tokio::time::Instant::now() + deadline;
         self.inner.queues.iter().for_each(|queue| queue.close());
-        let tasks = std::mem::take(&mut *self.inner.tasks.lock());
-        for mut task in tasks {
-            // The ticker has no end of its own.
+        if let Some(ticker) = self.inner.ticker.lock().take() {
+            ticker.abort();
+        }
+        let workers = std::mem::take(&mut *self.inner.workers.lock());
+        for mut task in workers {
             if tokio::time::timeout_at(until, &mut task).await.is_err() {
                 task.abort();
             }

@@ -14,6 +14,7 @@ mod actions;
 mod check;
 mod engine;
 mod error;
+mod evaluator;
 pub mod query;
 mod rates;
 mod rule;
@@ -29,6 +30,7 @@ mod view;
 
 pub use engine::{Deps, Engine};
 pub use error::{Diagnostic, Error};
+pub use evaluator::{Evaluator, Form};
 pub use settings::Settings;
 pub use spec::{ActionConfig, OnDecodeError, RuleSpec, SourceLine};
 pub use testing::{Rendered, TestEvent, TestOutcome, test};

@@ -154,3 +154,25 @@ fn cut(json: serde_json::Value) -> serde_json::Value {
     }
     format!("{}… ({} bytes)", text.get(..end).unwrap_or_default(), text.len()).into()
 }
+
+#[cfg(test)]
+impl Rule {
+    /// A rule without actions.
+    pub(crate) fn bare(id: &str, sql: &str) -> Arc<Self> {
+        let plan = crate::check::compile(sql, None).unwrap();
+        Arc::new(Self {
+            id: id.into(),
+            spec: RuleSpec::new(sql, Vec::new()),
+            program: Program::compile(&plan),
+            plan,
+            actions: Vec::new(),
+            durable: false,
+            blocks: false,
+            keep_event: false,
+            created_at_ms: 0,
+            metrics: Arc::default(),
+            congestion: Arc::default(),
+            inspector: Arc::new(Inspector::new(1)),
+        })
+    }
+}

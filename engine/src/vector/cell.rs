@@ -40,6 +40,14 @@ impl Fail {
         self
     }
 
+    /// Gives a failure without a place the place of the field it happened in.
+    pub(crate) fn inside(mut self: Box<Self>, span: Span) -> Box<Self> {
+        if self.span == Span::default() {
+            self.span = span;
+        }
+        self
+    }
+
     pub(crate) fn into_row_error(self: Box<Self>, otherwise: Class) -> RowError {
         RowError {
             class: self.class.unwrap_or(otherwise),

@@ -26,7 +26,7 @@ pub(crate) struct Program {
     /// `None`: WHERE is for the row form only.
     conjuncts: Option<Vec<Arc<dyn PhysicalExpr>>>,
     /// `None`: the outputs are for the row form only.
-    outputs: Option<(Arc<[Str]>, Vec<Out>)>,
+    outputs: Option<(Arc<[Str]>, Vec<(Out, Span)>)>,
 }
 
 /// One output column.
@@ -67,7 +67,7 @@ impl Program {
 
     /// Whether running it can be better than the row form: it computes something, or rejects rows.
     pub(crate) fn is_useful(&self) -> bool {
-        let computes = self.outputs.as_ref().is_some_and(|(_, outs)| outs.iter().any(|out| matches!(out, Out::Computed(_))));
+        let computes = self.outputs.as_ref().is_some_and(|(_, outs)| outs.iter().any(|(out, _)| matches!(out, Out::Computed(_))));
         self.conjuncts.as_ref().is_some_and(|conjuncts| !conjuncts.is_empty() || computes)
     }
 
@@ -120,7 +120,7 @@ impl Program {
         }
         let computed = outputs
             .iter()
-            .map(|output| match output {
+            .map(|(output, _)| match output {
                 Out::Read(_) => Ok(None),
                 Out::Computed(expr) => expr.evaluate(&batch)?.into_array(batch.num_rows()).map(Some),
             })
@@ -148,10 +148,11 @@ impl Program {
     }
 }
 
-fn out(compiler: &mut Compiler<'_>, output: &Output) -> Option<Out> {
+/// The column and its place in the text.
+fn out(compiler: &mut Compiler<'_>, output: &Output) -> Option<(Out, Span)> {
     match output {
-        Output::Column { expr: Expr::Read(read), .. } => Some(Out::Read(*read)),
-        Output::Column { expr, .. } => compiler.expr(expr).map(Out::Computed),
+        Output::Column { expr: Expr::Read(read), span, .. } => Some((Out::Read(*read), *span)),
+        Output::Column { expr, span, .. } => compiler.expr(expr).map(|expr| (Out::Computed(expr), *span)),
         Output::Event { .. } => None,
     }
 }
@@ -209,9 +210,9 @@ impl Rows<'_> {
     }
 
     /// The row of an event that passed WHERE; `at` is its place in the computed columns.
-    fn output(&self, row: usize, at: usize, names: &Arc<[Str]>, outputs: &[Out], computed: &[Option<ArrayRef>]) -> Outcome {
+    fn output(&self, row: usize, at: usize, names: &Arc<[Str]>, outputs: &[(Out, Span)], computed: &[Option<ArrayRef>]) -> Outcome {
         let mut values = Vec::with_capacity(outputs.len());
-        for (output, column) in outputs.iter().zip(computed) {
+        for ((output, span), column) in outputs.iter().zip(computed) {
             let value: Cell = match (output, column) {
                 (Out::Read(read), _) => match self.read(row, *read) {
                     Source::Borrowed(value) => Ok(value.clone()),
@@ -222,7 +223,7 @@ impl Rows<'_> {
             };
             match value {
                 Ok(value) => values.push(value),
-                Err(fail) => return Outcome::Error(fail.into_row_error(Class::Select)),
+                Err(fail) => return Outcome::Error(fail.inside(*span).into_row_error(Class::Select)),
             }
         }
         Outcome::Rows(vec![Row { names: Arc::clone(names), values }])

@@ -1,0 +1,7 @@
+//! The engine through its handle: rules, admission, republishing, restart, the tester.
+
+mod admission;
+mod lifecycle;
+mod republish;
+mod server;
+mod tester;
