@@ -46,11 +46,15 @@ fn problems(text: &str) -> Vec<String> {
 
 const RULES: &str = "rules:\n  a:\n    sql: SELECT clientid AS c FROM \"t/#\"\n    sinks: [{action: inspect}]\n";
 
+/// Line and column of the `§`.
+fn mark(text: &str) -> (usize, usize) {
+    let (before, _) = text.split_once('§').unwrap_or_default();
+    (before.matches('\n').count() + 1, before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1)
+}
+
 /// The one problem of `text` stands at its `§`, with this message.
 fn refuses(text: &str, message: &str) {
-    let before = &text[..text.find('§').unwrap()];
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap().chars().count() + 1;
+    let (line, column) = mark(text);
     assert_eq!(problems(&text.replacen('§', "", 1)), [format!("p.yaml:{line}:{column}: {message}")], "{text}");
 }
 
@@ -118,10 +122,7 @@ fn sql_errors_point_into_the_scalar() {
         ("double quoted", "rules:\n  a:\n    sql: \"SELECT \\\"it\\\" AS c,\\n \\u0041 AS b, \\\n      §nofunction(1) AS d FROM s\"\n    sinks: [{action: inspect}]\n"),
         ("behind a source name", "rules:\n  a:\n    sql: |\n      SELECT clientid AS c FROM s, \"t/x\"\n      WHERE §nofunction(1) = 2\n    sinks: [{action: inspect}]\n"),
     ] {
-        let at = text.find('§').unwrap();
-        let before = &text[..at];
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap().chars().count() + 1;
+        let (line, column) = mark(text);
         let text = format!("{}sources:\n  s: [sensors/+/temperature, sensors/+/pressure]\n", text.replace('§', ""));
         let found = problems(&text);
         assert_eq!(found.len(), 1, "{style}: {found:?}");

@@ -1,6 +1,6 @@
 //! What one append costs: rows to Parquet, fsync, commit, fsync. Most of a small one is the disk's sync.
 
-#![expect(clippy::unwrap_used, missing_docs, reason = "a bench may stop; criterion's macros make public items")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench may stop")]
 
 use std::hint::black_box;
 

@@ -21,6 +21,9 @@ pub(crate) struct Slot {
     pub(crate) kind: Option<Kind>,
 }
 
+/// Index into the batch, and one cell a slot.
+type IndexedCells = (usize, Vec<Cell>);
+
 /// Rows that fit, as cells; and those that do not.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -28,8 +31,8 @@ pub(crate) struct Plan {
     pub(crate) slots: Vec<(String, Kind)>,
     /// How many slots the table already has.
     pub(crate) known: usize,
-    /// Index into the batch, and one cell a slot.
-    pub(crate) rows: Vec<(usize, Vec<Cell>)>,
+    /// In the batch's order.
+    pub(crate) rows: Vec<IndexedCells>,
     /// Index into the batch.
     pub(crate) failed: Vec<(usize, Error)>,
     /// Known whole-number columns that got a number with a fraction.
@@ -218,7 +221,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Drops columns that only ever were null: their type is not known yet.
-    fn finish(self, rows: Vec<(usize, Vec<Cell>)>) -> (Vec<(String, Kind)>, Vec<(usize, Vec<Cell>)>) {
+    fn finish(self, rows: Vec<IndexedCells>) -> (Vec<(String, Kind)>, Vec<IndexedCells>) {
         let closed = self.closed;
         let known = self.known;
         let keep: Vec<bool> =

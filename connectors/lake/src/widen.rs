@@ -106,7 +106,7 @@ fn entry(table: &Path, written: &[Written], removed: &[&DataFile], columns: &[St
     };
     let mut entries = vec![Entry::CommitInfo(info), Entry::Metadata(metadata.clone())];
     entries.extend(removed.iter().map(|file| {
-        let relative = Path::new(&file.path).strip_prefix(table).unwrap_or(Path::new(&file.path));
+        let relative = Path::new(&file.path).strip_prefix(table).unwrap_or_else(|_| Path::new(&file.path));
         Entry::Remove(Remove {
             path: relative.to_string_lossy().into_owned(),
             data_change: false,

@@ -1,5 +1,7 @@
 //! The lake against a real folder: what is written, what a reader sees, what is refused.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic")]
+
 mod conformance;
 
 use std::collections::BTreeMap;
