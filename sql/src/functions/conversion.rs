@@ -1,7 +1,7 @@
 //! Conversions between kinds of values.
 
 use bytes::Bytes;
-use model::Value;
+use model::{Str, Value};
 
 use super::args::{arg, count, wrong};
 use super::{Context, Function, FunctionError, Outcome};
@@ -57,8 +57,14 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "A float as text with at most so many decimals, zeros at the end cut.",
     )
     .example("float2str(20.2, 10) = '20.2'"),
-    Function::new("map(value) -> map", "map", (1, 1), map, "A map: text is read as a JSON object.")
-        .example("map('{\"a\":1}') = {\"a\":1}"),
+    Function::new(
+        "map(value) -> map",
+        "map",
+        (1, 1),
+        map,
+        "A map: text is read as a JSON object, a list as its pairs [key, value].",
+    )
+    .example("map('{\"a\":1}') = {\"a\":1}"),
 ];
 
 fn str(_: &Context, args: &[Value]) -> Outcome {
@@ -139,7 +145,7 @@ fn float2str(_: &Context, args: &[Value]) -> Outcome {
     }
     let fixed = format!("{f:.decimals$}");
     Ok(Value::text(match fixed.split_once('.') {
-        None => format!("{fixed}.0"),
+        None => fixed,
         Some((whole, fraction)) => match fraction.trim_end_matches('0') {
             "" => format!("{whole}.0"),
             kept => format!("{whole}.{kept}"),
@@ -147,11 +153,24 @@ fn float2str(_: &Context, args: &[Value]) -> Outcome {
     }))
 }
 
+/// A pair: a list of a key and a value.
+fn pair(item: &Value) -> Option<(Str, Value)> {
+    match item {
+        Value::List(pair) => match pair.as_slice() {
+            [Value::Text(key), value] => Some((key.clone(), value.clone())),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 fn map(_: &Context, args: &[Value]) -> Outcome {
     match arg(args, 0) {
-        Value::Map(_) => super::args::map(args, 0).map(Value::Map),
-        Value::Text(_) => super::args::map(args, 0).map(Value::Map),
-        // Pairs as lists of two, as map_to_entries does not give them but other systems do.
+        Value::Map(_) | Value::Text(_) => super::args::map(args, 0).map(Value::Map),
+        Value::List(items) => match items.iter().map(pair).collect::<Option<Vec<_>>>() {
+            Some(pairs) => Ok(Value::map(pairs)),
+            None => wrong(args, 0, "a list of [key, value]"),
+        },
         _ => wrong(args, 0, "a map, or text that is a JSON object"),
     }
 }

@@ -61,7 +61,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "map_to_redis_hset_args",
         (1, 1),
         hset_args,
-        "Keys and values in turn, as HSET takes them; lists and maps are left out.",
+        "Keys and values in turn, as HSET takes them; lists, maps and null are left out.",
     )
     .example("map_to_redis_hset_args(m) = ['a', '1']"),
 ];
@@ -142,7 +142,7 @@ fn hset_args(_: &Context, args: &[Value]) -> Outcome {
     let source = Arc::clone(&map(args, 0)?);
     let mut flat = Vec::with_capacity(source.len() * 2);
     for (key, value) in source.iter() {
-        if !matches!(value, Value::List(_) | Value::Map(_) | Value::Missing) {
+        if !matches!(value, Value::List(_) | Value::Map(_) | Value::Missing | Value::Null) {
             flat.push(Value::Text(key.clone()));
             flat.push(ops::to_text(value)?);
         }

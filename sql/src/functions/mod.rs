@@ -27,6 +27,7 @@ mod maps;
 mod math;
 mod regex;
 mod split;
+mod sprintf;
 mod state;
 mod subbits;
 mod tests_of_type;
@@ -231,6 +232,7 @@ pub const FAMILIES: &[(&str, &[Function])] = &[
     ("bits", bits::FUNCTIONS),
     ("bit strings", subbits::FUNCTIONS),
     ("text", text::FUNCTIONS),
+    ("formatting", sprintf::FUNCTIONS),
     ("splitting", split::FUNCTIONS),
     ("escapes", unescape::FUNCTIONS),
     ("regex", regex::FUNCTIONS),

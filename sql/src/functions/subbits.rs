@@ -7,7 +7,7 @@ use super::bitstring::Bits;
 use super::{Context, Function, FunctionError, Outcome};
 
 /// An integer piece has at most this many bits.
-const INTEGER_BITS_MAX: usize = 127;
+const INTEGER_BITS_MAX: usize = 128;
 
 pub(super) const FUNCTIONS: &[Function] = &[Function::new(
     "subbits(value[, start], length[, 'integer'|'float'|'bits'[, 'unsigned'|'signed'[, 'big'|'little']]]) -> value",
@@ -49,17 +49,24 @@ fn by_weight(piece: &Bits<'_>, little: bool) -> Vec<bool> {
         .collect()
 }
 
-fn unsigned(piece: &Bits<'_>, little: bool) -> Result<i128, FunctionError> {
+fn unsigned(piece: &Bits<'_>, little: bool) -> Result<u128, FunctionError> {
     if piece.len() > INTEGER_BITS_MAX {
         return Err(FunctionError(format!("an integer may have at most {INTEGER_BITS_MAX} bits")));
     }
-    Ok(by_weight(piece, little).into_iter().fold(0, |sum, bit| sum << 1 | i128::from(bit)))
+    Ok(by_weight(piece, little).into_iter().fold(0, |sum, bit| sum << 1 | u128::from(bit)))
 }
 
 fn integer(piece: &Bits<'_>, signed: bool, little: bool) -> Outcome {
     let plain = unsigned(piece, little)?;
-    let negative = signed && piece.len() > 0 && plain >> (piece.len() - 1) & 1 == 1;
-    Ok(Value::integer(if negative { plain - (1 << piece.len()) } else { plain }))
+    // The sign bit moves to the top, and comes back with copies of itself.
+    let above = (128 - piece.len()) as u32;
+    if signed && piece.len() > 0 {
+        return Ok(Value::integer(plain.wrapping_shl(above).cast_signed() >> above));
+    }
+    Ok(match i128::try_from(plain) {
+        Ok(exact) => Value::integer(exact),
+        Err(_) => Value::Big(plain.to_string().into()),
+    })
 }
 
 fn float(piece: &Bits<'_>, little: bool) -> Outcome {

@@ -122,8 +122,8 @@ fn is_empty(_: &Context, args: &[Value]) -> Outcome {
         Value::List(items) => items.is_empty(),
         Value::Bytes(bytes) => bytes.is_empty(),
         // An empty JSON object or list in text is empty as well.
+        Value::Text(text) if text.is_empty() => true,
         Value::Text(text) => match text.trim() {
-            "" => true,
             trimmed if trimmed.starts_with(['{', '[']) && trimmed.len() < 64 => match ops::decode_text(trimmed) {
                 Some(Value::Map(map)) => map.is_empty(),
                 Some(Value::List(items)) => items.is_empty(),

@@ -1,4 +1,4 @@
-//! Text: case, trimming, lengths, parts, padding, joining, formatting. Positions and lengths count what a person sees as
+//! Text: case, trimming, lengths, parts, padding and joining. Positions and lengths count what a person sees as
 //! characters (grapheme clusters).
 
 use model::Value;
@@ -57,7 +57,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "concat",
         (1, MANY),
         concat,
-        "The texts of the values, one after the other.",
+        "The texts of the values, or of the items of a single list, one after the other.",
     )
     .example("concat('a', 1) = 'a1'"),
     Function::new(
@@ -110,22 +110,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "The items as SQL literals with ', ' between them. For showing; sinks bind values.",
     )
     .example("join_to_sql_values_string(['a', 1]) = '''a'', 1'"),
-    Function::new(
-        "sprintf_s(format, list) -> text",
-        "sprintf_s",
-        (2, 2),
-        sprintf_s,
-        "The format with ~s (text), ~p ~w (any value), ~b (integer), ~f ~.2f ~e (float), ~c, ~n, ~~ filled in.",
-    )
-    .example("sprintf_s('~s: ~b', ['a', 1]) = 'a: 1'"),
-    Function::new(
-        "sprintf(format, value, …) -> text",
-        "sprintf",
-        (1, MANY),
-        sprintf,
-        "As sprintf_s, with the values as arguments.",
-    )
-    .example("sprintf('~s', 'a') = 'a'"),
 ];
 
 fn lower(_: &Context, args: &[Value]) -> Outcome {
@@ -183,10 +167,14 @@ fn substr(_: &Context, args: &[Value]) -> Outcome {
 
 fn concat(_: &Context, args: &[Value]) -> Outcome {
     let mut joined = String::new();
-    for (index, value) in args.iter().enumerate() {
+    let pieces = match args {
+        [Value::List(items)] => items.as_slice(),
+        _ => args,
+    };
+    for (index, value) in pieces.iter().enumerate() {
         match ops::text_of(value) {
             Ok(text) => joined.push_str(&text),
-            Err(_) => return wrong(args, index, "something with a text"),
+            Err(_) => return wrong(pieces, index, "something with a text"),
         }
     }
     Ok(Value::text(joined))
@@ -270,84 +258,6 @@ fn sql_literal(value: &Value) -> Result<String, FunctionError> {
 fn join_to_sql(_: &Context, args: &[Value]) -> Outcome {
     let literals = list(args, 0)?.iter().map(sql_literal).collect::<Result<Vec<_>, _>>()?;
     Ok(Value::text(literals.join(", ")))
-}
-
-fn sprintf_s(_: &Context, args: &[Value]) -> Outcome {
-    format(&text(args, 0)?, list(args, 1)?)
-}
-
-fn sprintf(_: &Context, args: &[Value]) -> Outcome {
-    format(&text(args, 0)?, args.get(1..).unwrap_or_default())
-}
-
-/// One `~` directive: its precision and letter.
-fn directive(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<(Option<usize>, Option<usize>, char)> {
-    let number = |chars: &mut std::iter::Peekable<std::str::Chars<'_>>| {
-        let mut digits = String::new();
-        while let Some(digit) = chars.next_if(char::is_ascii_digit) {
-            digits.push(digit);
-        }
-        digits.parse::<usize>().ok().filter(|n| *n <= 1000)
-    };
-    let width = number(chars);
-    let precision = if chars.next_if_eq(&'.').is_some() { number(chars) } else { None };
-    // Modifier t (unicode) changes nothing here.
-    chars.next_if_eq(&'t');
-    chars.next().map(|letter| (width, precision, letter))
-}
-
-fn format(template: &str, values: &[Value]) -> Outcome {
-    let mut out = String::new();
-    let mut values = values.iter();
-    let mut chars = template.chars().peekable();
-    while let Some(c) = chars.next() {
-        if c != '~' {
-            out.push(c);
-            continue;
-        }
-        let Some((width, precision, letter)) = directive(&mut chars) else {
-            return Err(FunctionError::new("the format ends after ~"));
-        };
-        match letter {
-            '~' => out.push('~'),
-            'n' => out.push('\n'),
-            _ => {
-                let value = values.next().ok_or_else(|| FunctionError(format!("there is no value for ~{letter}")))?;
-                let piece = formatted(letter, precision, value)?;
-                let missing = width.unwrap_or(0).saturating_sub(piece.chars().count());
-                out.push_str(&" ".repeat(missing));
-                out.push_str(&piece);
-            }
-        }
-    }
-    match values.next() {
-        None => Ok(Value::text(out)),
-        Some(_) => Err(FunctionError::new("there are more values than directives in the format")),
-    }
-}
-
-fn formatted(letter: char, precision: Option<usize>, value: &Value) -> Result<String, FunctionError> {
-    let bad = || FunctionError(format!("~{letter} cannot show {} ({})", ops::show(value), value.kind_name()));
-    let float = || ops::number_of(value).map(ops::Number::as_f64).ok_or_else(bad);
-    Ok(match letter {
-        's' => ops::text_of(value)?.into_owned(),
-        'p' | 'w' => match value {
-            Value::Text(_) => value.to_json().to_string(),
-            other => ops::text_of(other)?.into_owned(),
-        },
-        'b' | 'B' | 'd' => match value {
-            Value::Int(_) | Value::Big(_) => ops::text_of(value)?.into_owned(),
-            _ => return Err(bad()),
-        },
-        'f' => format!("{:.*}", precision.unwrap_or(6), float()?),
-        'e' => format!("{:.*e}", precision.unwrap_or(6).saturating_sub(1), float()?),
-        'g' => ops::float_text(float()?).into_owned(),
-        'c' => match value {
-            Value::Int(code) => u32::try_from(*code).ok().and_then(char::from_u32).ok_or_else(bad)?.to_string(),
-            _ => return Err(bad()),
-        },
-        _ => return Err(FunctionError(format!("there is no directive ~{letter}"))),
-    })
 }
 
 /// The first argument as text of any value, for families that take anything.

@@ -193,6 +193,9 @@ fn parse_offset(zone: &str) -> Option<i32> {
 }
 
 fn timezone(context: &Context, args: &[Value]) -> Outcome {
+    if let seconds @ Value::Int(_) = arg(args, 0) {
+        return Ok(seconds.clone());
+    }
     let at = moment(i128::from(context.now_ns))?;
     Ok(Value::Int(i64::from(offset(args, 0, at)?.local_minus_utc())))
 }

@@ -6,6 +6,7 @@ use crate::catalogue::{Fill, event_from_json};
 use crate::{EventView, Options, Outcome, Plan, compile, evaluate};
 
 mod diagnostics;
+mod edges;
 mod events;
 mod foreach;
 mod function_page;
