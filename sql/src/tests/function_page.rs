@@ -1,6 +1,5 @@
 //! docs/functions.md is what the function list says. `WEIR_WRITE_DOCS=1 cargo test -p sql function_page` rewrites it.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::functions::{self, Function, Purity};
@@ -38,21 +37,21 @@ fn line(page: &mut String, function: &Function) {
     let mut does = cell(function.doc);
     if !function.aliases.is_empty() {
         let aliases: Vec<String> = function.aliases.iter().map(|alias| code(alias)).collect();
-        let _ = write!(does, " Also called {}.", aliases.join(", "));
+        does.push_str(&format!(" Also called {}.", aliases.join(", ")));
     }
-    let _ = writeln!(
-        page,
-        "| {} | {does} | {} | {} | {purity} |",
+    page.push_str(&format!(
+        "| {} | {does} | {} | {} | {purity} |\n",
         code(function.signature),
         code(function.example),
         cell(function.nulls)
-    );
+    ));
 }
 
 fn page() -> String {
     let mut page = HEADER.to_owned();
     for (family, functions) in functions::FAMILIES {
-        let _ = writeln!(page, "## {}{}\n", family.get(..1).unwrap_or_default().to_uppercase(), &family[1..]);
+        let (first, rest) = family.split_at(1);
+        page.push_str(&format!("## {}{rest}\n\n", first.to_uppercase()));
         page.push_str("| Function | What it does | Example | Null and missing | Purity |\n|---|---|---|---|---|\n");
         for function in *functions {
             line(&mut page, function);

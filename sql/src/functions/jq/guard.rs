@@ -17,6 +17,11 @@ const STEPS_MAX: u32 = 1_000_000;
 const TEXT_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Lists and maps in one another; values are dropped recursively.
 const DEPTH_MAX: usize = 200;
+/// Items, keys and pieces of 16 bytes of text in a value. jq shares parts: a small value can stand for a huge one, and
+/// whoever writes it as text would not end.
+const WEIGHT_MAX: usize = 2_000_000;
+/// Bytes of lists and texts that pass the ticks together: what a program may copy.
+const PASSED_BYTES_MAX: usize = 2 * 1024 * 1024 * 1024;
 /// Stack a program may use below the call. Threads have 2 MiB.
 const STACK_BYTES_MAX: usize = 512 * 1024;
 /// The clock is read once in so many ticks.
@@ -33,6 +38,7 @@ struct State {
     started: Instant,
     limit: Duration,
     steps: u32,
+    passed_bytes: usize,
     stack: usize,
     stopped: Option<&'static str>,
 }
@@ -67,7 +73,7 @@ impl Guard {
 /// Starts the limits of one run at the time of its event.
 pub(super) fn start(now_ns: i64, limit: Duration) -> Guard {
     let started = SystemClock.instant();
-    STATE.set(Some(State { now_ns, started, limit, steps: 0, stack: stack_place(), stopped: None }));
+    STATE.set(Some(State { now_ns, started, limit, steps: 0, passed_bytes: 0, stack: stack_place(), stopped: None }));
     Guard
 }
 
@@ -78,27 +84,53 @@ fn stack_place() -> usize {
     std::ptr::from_ref(std::hint::black_box(&here)).addr()
 }
 
-/// Whether the chain of last items is nested too deep. Values a loop builds grow along it or along the first item.
-fn too_deep(value: &Val) -> bool {
-    let mut chain = [value, value];
+/// What a value alone weighs, without what is in it.
+fn own_weight(value: &Val) -> usize {
+    match value {
+        Val::Arr(items) => items.len().max(1),
+        Val::Obj(map) => map.len().max(1),
+        Val::TStr(text) | Val::BStr(text) => text.len() / 16 + 1,
+        _ => 1,
+    }
+}
+
+/// The heaviest of the first and last few values in a value. What a loop builds grows along these.
+fn heaviest(value: &Val) -> Option<&Val> {
+    const LOOKED_AT: usize = 8;
+    let by_weight = |value: &&Val| own_weight(value);
+    match value {
+        Val::Arr(items) => items.iter().take(LOOKED_AT).chain(items.iter().rev().take(LOOKED_AT)).max_by_key(by_weight),
+        Val::Obj(map) => map.values().take(LOOKED_AT).chain(map.values().rev().take(LOOKED_AT)).max_by_key(by_weight),
+        _ => None,
+    }
+}
+
+/// What is wrong with the size of a value. The path of the heaviest parts gives its depth and an estimate of its
+/// weight; only when that is large is everything weighed.
+fn oversized(value: &Val) -> Option<&'static str> {
+    let (mut at, mut estimate) = (value, 1_usize);
     for _ in 0..DEPTH_MAX {
-        let [last, first] = chain;
-        let next_last = match last {
-            Val::Arr(items) => items.last(),
-            Val::Obj(map) => map.values().next_back(),
-            _ => None,
-        };
-        let next_first = match first {
-            Val::Arr(items) => items.first(),
-            Val::Obj(map) => map.values().next(),
-            _ => None,
-        };
-        match (next_last, next_first) {
-            (None, None) => return false,
-            (last, first) => chain = [last.unwrap_or(&Val::Null), first.unwrap_or(&Val::Null)],
+        estimate = estimate.saturating_mul(own_weight(at));
+        match heaviest(at) {
+            Some(next) => at = next,
+            None if estimate <= WEIGHT_MAX || weigh(value, WEIGHT_MAX, 0).is_some() => return None,
+            None => return Some("the jq program builds a value that is too large"),
         }
     }
-    true
+    Some("the jq program nests values deeper than 200")
+}
+
+/// What is left of a budget after everything in a value; nothing when it is too heavy or too deep.
+fn weigh(value: &Val, budget: usize, depth: usize) -> Option<usize> {
+    if depth > DEPTH_MAX {
+        return None;
+    }
+    let left = budget.checked_sub(own_weight(value))?;
+    match value {
+        Val::Arr(items) => items.iter().try_fold(left, |left, item| weigh(item, left, depth + 1)),
+        Val::Obj(map) => map.values().try_fold(left, |left, item| weigh(item, left, depth + 1)),
+        _ => Some(left),
+    }
 }
 
 fn fault(state: &State, value: &Val) -> Option<&'static str> {
@@ -113,11 +145,14 @@ fn fault(state: &State, value: &Val) -> Option<&'static str> {
     if state.stack.abs_diff(stack_place()) > STACK_BYTES_MAX {
         return Some("the jq program recurses too deep");
     }
+    if state.passed_bytes > PASSED_BYTES_MAX {
+        return Some("the jq program copies more than 2 GiB");
+    }
     match value {
         Val::TStr(text) | Val::BStr(text) if text.len() > TEXT_BYTES_MAX => {
             Some("the jq program builds a text of more than 8 MiB")
         }
-        Val::Arr(_) | Val::Obj(_) if too_deep(value) => Some("the jq program nests values deeper than 200"),
+        Val::Arr(_) | Val::Obj(_) => oversized(value),
         _ => None,
     }
 }
@@ -125,6 +160,7 @@ fn fault(state: &State, value: &Val) -> Option<&'static str> {
 fn tick(value: &Val) -> Option<&'static str> {
     let mut state = STATE.get()?;
     state.steps = state.steps.saturating_add(1);
+    state.passed_bytes = state.passed_bytes.saturating_add(own_weight(value).saturating_mul(16));
     if state.stopped.is_none() {
         state.stopped = fault(&state, value);
     }

@@ -123,7 +123,7 @@ fn entered(body: T<'_>) -> T<'_> {
     binary(Term::Call(TICK, Vec::new()), BinaryOp::Pipe(None), body)
 }
 
-fn definition<'s>(def: Def<&'s str>, depth: usize) -> Result<Def<&'s str>, String> {
+fn definition(def: Def<&str>, depth: usize) -> Result<Def<&str>, String> {
     Ok(Def { name: def.name, args: def.args, body: entered(term(def.body, depth)?) })
 }
 
@@ -207,7 +207,7 @@ fn operation<'s>(left: T<'s>, op: BinaryOp<&'s str>, right: T<'s>, depth: usize)
     })
 }
 
-fn bound<'s>(pattern: Pattern<&'s str>, depth: usize) -> Result<Pattern<&'s str>, String> {
+fn bound(pattern: Pattern<&str>, depth: usize) -> Result<Pattern<&str>, String> {
     if depth > DEPTH_MAX {
         return Err(format!("it is nested deeper than {DEPTH_MAX}"));
     }
