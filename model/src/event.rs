@@ -16,6 +16,7 @@ pub enum EventKind {
     ClientConnected,
     ClientDisconnected,
     ClientConnack,
+    ClientPing,
     ClientSubscribe,
     ClientUnsubscribe,
     ClientCheckAuthzComplete,
@@ -33,7 +34,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::MessagePublish,
         Self::MessageDelivered,
         Self::MessageAcked,
@@ -42,6 +43,7 @@ impl EventKind {
         Self::ClientConnected,
         Self::ClientDisconnected,
         Self::ClientConnack,
+        Self::ClientPing,
         Self::ClientSubscribe,
         Self::ClientUnsubscribe,
         Self::ClientCheckAuthzComplete,
@@ -68,6 +70,7 @@ impl EventKind {
             Self::ClientConnected => "client.connected",
             Self::ClientDisconnected => "client.disconnected",
             Self::ClientConnack => "client.connack",
+            Self::ClientPing => "client.ping",
             Self::ClientSubscribe => "client.subscribe",
             Self::ClientUnsubscribe => "client.unsubscribe",
             Self::ClientCheckAuthzComplete => "client.check_authz_complete",

@@ -57,7 +57,10 @@ impl Compiler<'_> {
             self.report(name.span, format!("sources of the form {system}type:name are not built yet"));
             return None;
         }
-        if EVENT_FAMILIES.iter().any(|family| text.starts_with(family)) && !text.contains('/') {
+        // `Client.Connected` is an event in the wrong case, not a topic.
+        let misspelt = catalogue::kind_of_v3_name(&text.to_ascii_lowercase()).is_some()
+            || EVENT_FAMILIES.iter().any(|family| text.starts_with(family)) && !text.contains('/');
+        if misspelt {
             self.unknown_event(name, catalogue::v3_names());
             return None;
         }

@@ -50,6 +50,7 @@ fn checks_say_what_is_wrong_and_what_to_do() {
         ("SELECT a FROM \"t\" WHERE lenght(a) > 1", "where", "lenght", "no function", "length"),
         ("SELECT upper(a, b) FROM \"t\"", "select", "upper(a, b)", "takes 1 argument, got 2", "upper(text) -> text"),
         ("SELECT avro_encode('.', payload) FROM \"t\"", "select", "avro_encode", "not built yet", "schema registry"),
+        ("SELECT * FROM \"Client.Connected\"", "plan", "\"Client.Connected\"", "there is no event", "client.connected"),
         ("SELECT * FROM \"client.conected\"", "plan", "\"client.conected\"", "there is no event", "client.connected"),
         (
             "SELECT * FROM \"$events/client_conected\"",

@@ -76,9 +76,13 @@ fn mongo_dates_are_milliseconds() {
 }
 
 #[test]
-fn a_ping_is_known_and_never_fires() {
-    for pattern in ["$events/client/ping", "$events/client_ping", "$events/message_published"] {
-        let plan = super::plan(&format!("SELECT * FROM \"{pattern}\""));
-        assert!(model::EventKind::ALL.iter().all(|kind| !plan.selects_from(*kind)), "{pattern}");
+fn a_ping_is_known_to_rules_and_testers() {
+    for pattern in ["$events/client/ping", "$events/client_ping", "client.ping", "$events/client/+"] {
+        let got = run(
+            &format!("SELECT clientid, keepalive FROM \"{pattern}\""),
+            "client.ping",
+            &json!({"clientid": "c", "keepalive": 60}),
+        );
+        compare(pattern, &got, r#"{"clientid":"c","keepalive":60}"#);
     }
 }
