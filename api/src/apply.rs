@@ -129,7 +129,8 @@ fn merged(files: &[Pipeline]) -> Result<Objects, ApplyError> {
     let mut twice = Vec::new();
     for file in files {
         let objects = file.objects();
-        let ids = objects.resources.iter().map(|resource| &resource.id).chain(objects.rules.iter().map(|rule| &rule.id));
+        let ids =
+            objects.resources.iter().map(|resource| &resource.id).chain(objects.rules.iter().map(|rule| &rule.id));
         for id in ids.flatten() {
             if !seen.insert(id.clone()) {
                 twice.push(format!("{}: {id} is in another of these files too", file.file));
@@ -160,8 +161,14 @@ fn recheck_secrets(changes: &mut Changes, desired: &Objects, resources: &Resourc
         let Some(connector) = resources.registry().get(&resource.resource_type) else { return false };
         masked(connector.spec().fields, &resource.config) != resource.config
     };
-    let secret: BTreeSet<_> = desired.resources.iter().filter(|resource| has_secret(resource)).filter_map(|resource| resource.id.clone()).collect();
-    let (again, same) = std::mem::take(&mut changes.resources.unchanged).into_iter().partition(|id| secret.contains(id));
+    let secret: BTreeSet<_> = desired
+        .resources
+        .iter()
+        .filter(|resource| has_secret(resource))
+        .filter_map(|resource| resource.id.clone())
+        .collect();
+    let (again, same) =
+        std::mem::take(&mut changes.resources.unchanged).into_iter().partition(|id| secret.contains(id));
     changes.resources.unchanged = same;
     changes.resources.update.extend::<Vec<_>>(again);
 }
@@ -182,7 +189,12 @@ fn lines(changes: &Changes) -> Vec<Applied> {
     .concat()
 }
 
-async fn carry_out(engine: &Engine, resources: &Resources, desired: Objects, changes: &Changes) -> Result<(), ApplyError> {
+async fn carry_out(
+    engine: &Engine,
+    resources: &Resources,
+    desired: Objects,
+    changes: &Changes,
+) -> Result<(), ApplyError> {
     for spec in desired.resources {
         let Some(id) = spec.id.clone() else { continue };
         if changes.resources.create.contains(&id) || changes.resources.update.contains(&id) {
@@ -215,7 +227,10 @@ fn rule_refused(id: &str, error: &engine::Error) -> ApplyError {
 }
 
 fn resource_refused(id: &str, error: &resources::Error) -> ApplyError {
-    ApplyError::Refused { message: format!("{id}: {error}"), is_conflict: matches!(error, resources::Error::Conflict(_)) }
+    ApplyError::Refused {
+        message: format!("{id}: {error}"),
+        is_conflict: matches!(error, resources::Error::Conflict(_)),
+    }
 }
 
 fn resource_of(view: ResourceView) -> ResourceSpec {

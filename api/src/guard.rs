@@ -17,7 +17,11 @@ use crate::state::Shared;
 /// The only paths without credentials.
 const OPEN: [&str; 4] = ["/status", "/livez", "/readyz", "/healthz"];
 
-pub(crate) async fn guard(State((state, time_max)): State<(Shared, Duration)>, request: Request, next: Next) -> Response {
+pub(crate) async fn guard(
+    State((state, time_max)): State<(Shared, Duration)>,
+    request: Request,
+    next: Next,
+) -> Response {
     let admitted = OPEN.contains(&request.uri().path()) || state.credentials.admits(request.headers());
     let mut response = if admitted { answered(request, next, time_max).await } else { unauthorized() };
     secure(response.headers_mut());
@@ -41,7 +45,8 @@ async fn answered(request: Request, next: Next, time_max: Duration) -> Response 
 }
 
 fn unauthorized() -> Response {
-    let refusal = Refusal::new(StatusCode::UNAUTHORIZED, "this API needs Basic authentication with an app id and its secret");
+    let refusal =
+        Refusal::new(StatusCode::UNAUTHORIZED, "this API needs Basic authentication with an app id and its secret");
     let challenge = [(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"weir\", charset=\"UTF-8\""))];
     (challenge, problem(&refusal)).into_response()
 }

@@ -91,7 +91,9 @@ fn router(parts: Parts, settings: &settings::Api) -> Router {
         .route("/healthz", get(ready))
         .route("/metrics", get(samples))
         .fallback(async || problem(&Refusal::new(StatusCode::NOT_FOUND, "there is nothing at this path")))
-        .method_not_allowed_fallback(async || problem(&Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method")))
+        .method_not_allowed_fallback(async || {
+            problem(&Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method"))
+        })
         .layer(DefaultBodyLimit::max(settings.body_bytes_max.as_usize()))
         .layer(middleware::from_fn_with_state((Arc::clone(&state), settings.request_timeout), guard::guard))
         .with_state(state)

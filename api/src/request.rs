@@ -100,10 +100,7 @@ impl Page {
                 .filter(|n| (1..=max).contains(n))
                 .ok_or_else(|| Refusal::invalid(format!("{name} must be a whole number from 1 to {max}"))),
         };
-        Ok((
-            number("_page", &self.page, 1, usize::MAX)?,
-            number("_limit", &self.limit, limit_default, PAGE_ROWS_MAX)?,
-        ))
+        Ok((number("_page", &self.page, 1, usize::MAX)?, number("_limit", &self.limit, limit_default, PAGE_ROWS_MAX)?))
     }
 }
 

@@ -38,7 +38,10 @@ pub struct Parts {
 
 impl fmt::Debug for Parts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Parts").field("node", &self.node).field("credentials", &self.credentials).finish_non_exhaustive()
+        f.debug_struct("Parts")
+            .field("node", &self.node)
+            .field("credentials", &self.credentials)
+            .finish_non_exhaustive()
     }
 }
 

@@ -35,8 +35,9 @@ pub struct Global {
     /// Data folder of the server [default: weir-data]
     #[arg(long, env = "WEIR_DATA_DIR", global = true, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Server configuration file
-    #[arg(long, env = "WEIR_CONFIG", global = true, value_name = "FILE")]
+    /// Server configuration file: [`ServerConfig`] of the commands that have it, else the variable WEIR_CONFIG. The binary
+    /// fills it in; it is no option of its own, because `resources create --config` is the resource's.
+    #[arg(skip)]
     pub config: Option<PathBuf>,
     /// How data is printed
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
@@ -47,6 +48,26 @@ pub struct Global {
     /// What to log (servers only): error, warn, info, debug, trace, or a filter such as info,broker=debug [default: info]
     #[arg(long, global = true, value_name = "LEVEL")]
     pub log_level: Option<String>,
+}
+
+/// The option of commands that read the server's configuration.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ServerConfig {
+    /// Server configuration file [default: weir.toml, where there is one; not for `run`]
+    #[arg(id = "server_config", long = "config", env = "WEIR_CONFIG", global = true, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+}
+
+impl Cli {
+    /// The configuration file that the command names.
+    pub fn server_config(&self) -> Option<&PathBuf> {
+        match &self.command {
+            Command::Start(server) | Command::Config { server, .. } => server.file.as_ref(),
+            Command::Run(args) => args.server.file.as_ref(),
+            Command::Query(args) => args.server.file.as_ref(),
+            _ => None,
+        }
+    }
 }
 
 /// How data is printed.
@@ -72,7 +93,7 @@ pub enum Command {
     /// Start a server with the resources and rules of a pipeline file, on embedded defaults
     Run(RunArgs),
     /// Start a server from its configuration file
-    Start,
+    Start(ServerConfig),
     /// Check pipeline files: parse, plan every rule, run the tests (no server needed)
     Check(FilesArgs),
     /// Bring a running server to what pipeline files say
@@ -100,8 +121,14 @@ pub enum Command {
     /// Whether the server is up
     Status,
     /// The server configuration
-    #[command(subcommand)]
-    Config(ConfigCommand),
+    Config {
+        /// Which file
+        #[command(flatten)]
+        server: ServerConfig,
+        /// What to do
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
     /// Measure this machine: publish at QoS 1 through a rule into a table
     Bench(BenchArgs),
     /// Print a completion script for a shell
@@ -121,6 +148,9 @@ pub enum Command {
 /// `weir run`
 #[derive(Clone, Debug, Args)]
 pub struct RunArgs {
+    /// Which configuration file
+    #[command(flatten)]
+    pub server: ServerConfig,
     /// Pipeline files (YAML)
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
@@ -151,6 +181,9 @@ pub struct ApplyArgs {
 /// `weir query`
 #[derive(Clone, Debug, Args)]
 pub struct QueryArgs {
+    /// Which configuration file
+    #[command(flatten)]
+    pub server: ServerConfig,
     /// SQL, such as: SELECT device, avg(temp) FROM readings GROUP BY device
     pub sql: String,
     /// Folder of the lakehouse tables, when it is not the one in the data folder
@@ -397,4 +430,19 @@ pub struct BenchArgs {
     /// Also measure into PostgreSQL: host=… user=… dbname=… (a table weir_bench is created there)
     #[arg(long, value_name = "JSON")]
     pub postgresql: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definitions_are_sound_and_a_resource_has_a_config_of_its_own() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+        let cli = Cli::try_parse_from(["weir", "resources", "create", "web_hook", "--config", "{}"]).unwrap();
+        assert_eq!(cli.server_config(), None);
+        for words in [&["weir", "start", "--config", "x"][..], &["weir", "config", "show", "--config", "x"]] {
+            assert_eq!(Cli::try_parse_from(words).unwrap().server_config(), Some(&PathBuf::from("x")));
+        }
+    }
 }

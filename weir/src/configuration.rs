@@ -28,14 +28,17 @@ pub(crate) fn load_without_search(global: &Global) -> Result<Loaded, Failure> {
 fn load_from(global: &Global, path: Option<&Path>) -> Result<Loaded, Failure> {
     let file = match path {
         Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| Failure::new(Exit::Failed, format!("cannot read the configuration {}: {error}", path.display())))?;
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                Failure::new(Exit::Failed, format!("cannot read the configuration {}: {error}", path.display()))
+            })?;
             Some((path.display().to_string(), text))
         }
         None => None,
     };
     // Variables that are not Unicode cannot be ours: ours are ASCII names with text values.
-    let env = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
+    let env = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
     let mut flags = Vec::new();
     if let Some(folder) = &global.data_dir {
         flags.push(("node.data_dir", folder.display().to_string(), "--data-dir"));
@@ -62,7 +65,9 @@ pub(crate) fn command(global: &Global, command: &ConfigCommand, out: &mut dyn Wr
             match global.output {
                 Format::Json | Format::Jsonl | Format::Yaml => {
                     let columns = ["key", "value", "origin"].map(str::to_owned);
-                    let row = |shown: &settings::Shown| vec![json!(shown.key), json!(shown.value), json!(shown.origin.to_string())];
+                    let row = |shown: &settings::Shown| {
+                        vec![json!(shown.key), json!(shown.value), json!(shown.origin.to_string())]
+                    };
                     let rows: Vec<_> = loaded.shown.iter().map(row).collect();
                     cli::output::rows(out, global.output, &columns, &rows)?;
                 }

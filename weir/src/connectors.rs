@@ -46,7 +46,11 @@ fn embedded_lake(data_dir: &Path) -> Arc<dyn Connector> {
         .spec()
         .fields
         .iter()
-        .map(|field| if field.name == "path" { Field { default: Some(path), required: false, ..*field } } else { *field })
+        .map(
+            |field| {
+                if field.name == "path" { Field { default: Some(path), required: false, ..*field } } else { *field }
+            },
+        )
         .collect();
     let spec = Spec { fields: Box::leak(fields.into_boxed_slice()), ..*inner.spec() };
     Arc::new(EmbeddedLake { inner, spec: Box::leak(Box::new(spec)) })

@@ -21,7 +21,7 @@ use cli::{Cli, Command, Exit, Failure};
 
 fn main() -> ExitCode {
     // Called as `emqx_ctl`, it is the command line of EMQ X 3.4.5.
-    let cli = match Cli::try_parse_from(words()) {
+    let mut cli = match Cli::try_parse_from(words()) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are no errors; clap prints to the right stream and knows the code (0 or 2).
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    match run(&cli) {
+    match find_data_dir(&mut cli).and_then(|()| run(&cli)) {
         Ok(()) => Exit::Ok.into(),
         Err(failure) => {
             if !failure.message.is_empty() {
@@ -41,9 +41,27 @@ fn main() -> ExitCode {
     }
 }
 
+/// Commands look for the server's key in its data folder, which `weir.toml` may name.
+fn find_data_dir(cli: &mut Cli) -> Result<(), Failure> {
+    cli.global.config = cli.server_config().cloned().or_else(|| std::env::var_os("WEIR_CONFIG").map(Into::into));
+    let is_server =
+        matches!(cli.command, Command::Run(_) | Command::Start(_) | Command::Config { .. } | Command::Bench(_));
+    if is_server || cli.global.data_dir.is_some() {
+        return Ok(());
+    }
+    match configuration::load(&cli.global) {
+        Ok(loaded) => cli.global.data_dir = Some(loaded.settings.node.data_dir),
+        // A file that happens to lie here and is wrong must not stop a command that does not need it.
+        Err(_) if cli.global.config.is_none() => {}
+        Err(failure) => return Err(failure),
+    }
+    Ok(())
+}
+
 fn words() -> Vec<std::ffi::OsString> {
     let mut words: Vec<std::ffi::OsString> = std::env::args_os().collect();
-    let is_ctl = words.first().is_some_and(|name| std::path::Path::new(name).file_name().is_some_and(|name| name == "emqx_ctl"));
+    let is_ctl =
+        words.first().is_some_and(|name| std::path::Path::new(name).file_name().is_some_and(|name| name == "emqx_ctl"));
     if is_ctl {
         words.insert(1, "ctl".into());
     }
@@ -63,7 +81,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
 fn dispatch(cli: &Cli, out: &mut (dyn Write + Send)) -> Result<(), Failure> {
     match &cli.command {
         Command::Rules(RulesCommand::Test(args)) => rule_test::run(args, out),
-        Command::Config(command) => configuration::command(&cli.global, command, out),
+        Command::Config { command, .. } => configuration::command(&cli.global, command, out),
         Command::Completion { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "weir", &mut SendWriter(out));
             Ok(())
@@ -72,7 +90,7 @@ fn dispatch(cli: &Cli, out: &mut (dyn Write + Send)) -> Result<(), Failure> {
         Command::Query(args) => block_on(offline::query(&cli.global, args, out)),
         Command::Bench(args) => block_on(bench::run(&cli.global, args, out)),
         Command::Run(args) => server::run(&cli.global, Some(args)),
-        Command::Start => server::run(&cli.global, None),
+        Command::Start(_) => server::run(&cli.global, None),
         _ => block_on(cli::run(cli, out)),
     }
 }

@@ -65,11 +65,15 @@ async fn ask_server(global: &Global, args: &QueryArgs) -> Result<Option<Rows>, F
     let columns = columns.filter_map(|column| Some(column.get("name")?.as_str()?.to_owned())).collect();
     let truncated = answer.get("truncated").and_then(Json::as_bool).unwrap_or(false);
     let rows = answer.get_mut("rows").map_or(Json::Null, Json::take);
-    let rows = serde_json::from_value(rows).map_err(|error| Failure::new(Exit::Failed, format!("the server's rows are no rows: {error}")))?;
+    let rows = serde_json::from_value(rows)
+        .map_err(|error| Failure::new(Exit::Failed, format!("the server's rows are no rows: {error}")))?;
     Ok(Some(Rows { columns, rows, truncated }))
 }
 
 async fn read_folder(folder: PathBuf, args: &QueryArgs) -> Result<Rows, Failure> {
+    // A table's files are named by absolute paths.
+    let folder = std::path::absolute(&folder)
+        .map_err(|error| Failure::new(Exit::Failed, format!("{}: {error}", folder.display())))?;
     if !folder.is_dir() {
         let message = format!(
             "there are no tables: {} is not there; name the server's folder with --data-dir, or a lake with --lake",
@@ -107,7 +111,11 @@ pub(crate) fn check(global: &Global, args: &FilesArgs, out: &mut dyn Write) -> R
         cli::output::rows(out, global.output, &columns, &rows)?;
     }
     // The lines above are the message.
-    if failed_count == 0 { Ok(()) } else { Err(Failure::new(Exit::Invalid, format!("{failed_count} of {} files failed", args.files.len()))) }
+    if failed_count == 0 {
+        Ok(())
+    } else {
+        Err(Failure::new(Exit::Invalid, format!("{failed_count} of {} files failed", args.files.len())))
+    }
 }
 
 /// What there is to say about one file.

@@ -19,7 +19,8 @@ pub(crate) fn run(args: &RuleTestArgs, out: &mut dyn Write) -> Result<(), Failur
     match (&args.batch, &args.sql, &args.event) {
         (Some(path), _, _) if path == Path::new("-") => batch(&mut io::stdin().lock(), out),
         (Some(path), _, _) => {
-            let file = File::open(path).map_err(|error| Failure::new(Exit::Failed, format!("cannot read {}: {error}", path.display())))?;
+            let file = File::open(path)
+                .map_err(|error| Failure::new(Exit::Failed, format!("cannot read {}: {error}", path.display())))?;
             batch(&mut BufReader::with_capacity(1 << 16, file), out)
         }
         (None, Some(sql), Some(event)) => one(sql, &args.event_type, event, out),
@@ -28,8 +29,8 @@ pub(crate) fn run(args: &RuleTestArgs, out: &mut dyn Write) -> Result<(), Failur
 }
 
 fn one(sql: &str, event_type: &str, event: &str, out: &mut dyn Write) -> Result<(), Failure> {
-    let fields: Json =
-        serde_json::from_str(event).map_err(|error| Failure::new(Exit::Invalid, format!("--event is not JSON: {error}")))?;
+    let fields: Json = serde_json::from_str(event)
+        .map_err(|error| Failure::new(Exit::Invalid, format!("--event is not JSON: {error}")))?;
     if !fields.is_object() {
         return Err(Failure::new(Exit::Invalid, "--event must be a JSON object of the event's fields"));
     }
@@ -89,7 +90,10 @@ fn answer(number: u64, line: &[u8]) -> Json {
 }
 
 fn asked(number: u64, request: &Json) -> Result<Json, String> {
-    let sql = request.get("sql").and_then(Json::as_str).ok_or_else(|| format!("line {number}: sql is required: the rule as text"))?;
+    let sql = request
+        .get("sql")
+        .and_then(Json::as_str)
+        .ok_or_else(|| format!("line {number}: sql is required: the rule as text"))?;
     let event = request.get("event").filter(|event| event.is_object());
     let event = event.ok_or_else(|| format!("line {number}: event is required: {{\"type\": …, \"fields\": {{…}}}}"))?;
     let event_type = match event.get("type") {
@@ -131,6 +135,11 @@ mod tests {
         for wrong in &answers[1..] {
             assert_eq!((&wrong["result"], &wrong["class"]), (&json!("error"), &json!("input")), "{wrong}");
         }
-        assert!(answers[1]["message"].as_str().unwrap().starts_with("line 2 is not JSON: key must be a string at line 1 column 2"));
+        assert!(
+            answers[1]["message"]
+                .as_str()
+                .unwrap()
+                .starts_with("line 2 is not JSON: key must be a string at line 1 column 2")
+        );
     }
 }

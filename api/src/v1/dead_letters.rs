@@ -23,7 +23,11 @@ pub(crate) struct Wanted {
     after: Option<String>,
 }
 
-pub(crate) async fn list(State(state): State<Shared>, Query(wanted): Query<Wanted>, Query(page): Query<Page>) -> Response {
+pub(crate) async fn list(
+    State(state): State<Shared>,
+    Query(wanted): Query<Wanted>,
+    Query(page): Query<Page>,
+) -> Response {
     data(listed(&state, wanted, &page).await)
 }
 
@@ -46,7 +50,8 @@ async fn listed(state: &Inner, wanted: Wanted, page: &Page) -> V1 {
     let filter = DeadLetterFilter { rule: wanted.rule.map(Str::from), action: wanted.action.map(Str::from) };
     let mut after: Option<Str> = wanted.after.map(Str::from);
     for _ in 1..number {
-        let skipped = state.dead_letters.list(&filter, after.as_deref(), limit).await.map_err(|error| refused(&error))?;
+        let skipped =
+            state.dead_letters.list(&filter, after.as_deref(), limit).await.map_err(|error| refused(&error))?;
         match skipped.next {
             Some(next) => after = Some(next),
             None => return Ok(json!([])),
@@ -65,7 +70,8 @@ enum Which {
 fn which(body: &Json) -> Result<Which, Refusal> {
     let ids: Vec<Str> = match body.get("ids") {
         None | Some(Json::Null) => Vec::new(),
-        Some(ids) => serde_json::from_value(ids.clone()).map_err(|_| Refusal::invalid("ids must be a list of dead letter ids"))?,
+        Some(ids) => serde_json::from_value(ids.clone())
+            .map_err(|_| Refusal::invalid("ids must be a list of dead letter ids"))?,
     };
     match (flag(body, "all")?, ids.is_empty()) {
         (true, true) => Ok(Which::All(DeadLetterFilter {

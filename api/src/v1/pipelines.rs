@@ -77,7 +77,10 @@ impl Environment for ServerEnvironment<'_> {
         let wanted = Path::new(path);
         let inside = wanted.strip_prefix(self.secrets).unwrap_or(wanted);
         if !inside.components().all(|part| matches!(part, Component::Normal(_))) {
-            return Err(format!("a pipeline applied to a server reads secret files only from {}", self.secrets.display()));
+            return Err(format!(
+                "a pipeline applied to a server reads secret files only from {}",
+                self.secrets.display()
+            ));
         }
         ProcessEnvironment { folder: PathBuf::from(self.secrets) }.file(&inside.to_string_lossy())
     }

@@ -35,7 +35,8 @@ async fn answer(state: &Inner, body: Body) -> V1 {
         };
         Refusal::new(status, error.to_string())
     })?;
-    let columns: Vec<_> = result.columns.iter().map(|column| json!({"name": column.name, "type": column.data_type})).collect();
+    let columns: Vec<_> =
+        result.columns.iter().map(|column| json!({"name": column.name, "type": column.data_type})).collect();
     Ok(json!({"columns": columns, "rows": result.rows, "truncated": result.truncated}))
 }
 
@@ -47,7 +48,8 @@ async fn tables(state: &Inner) -> Result<Vec<Table>, Refusal> {
         let Ok(client) = state.resources.client(&resource.id) else { continue };
         let Some(source) = client.tables() else { continue };
         let found = source.snapshot().await;
-        let found = found.map_err(|error| Refusal::new(StatusCode::BAD_GATEWAY, format!("{}: {error}", resource.id)))?;
+        let found =
+            found.map_err(|error| Refusal::new(StatusCode::BAD_GATEWAY, format!("{}: {error}", resource.id)))?;
         for table in found {
             if !tables.iter().any(|known| known.name == table.name) {
                 tables.push(table);

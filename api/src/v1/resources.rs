@@ -18,5 +18,7 @@ async fn answer(state: &Inner, id: &str) -> V1 {
         return Ok(shown_status(&status));
     }
     let why = status.last_error.as_deref().unwrap_or("it is stopped");
-    Err(Refusal::new(StatusCode::BAD_GATEWAY, format!("{id} does not answer: {why}")).with_data(shown_status(&status)).into())
+    Err(Refusal::new(StatusCode::BAD_GATEWAY, format!("{id} does not answer: {why}"))
+        .with_data(shown_status(&status))
+        .into())
 }

@@ -41,8 +41,10 @@ fn shown_event(info: &EventInfo) -> Json {
     let name = catalogue::event_name(info.kind, Generation::V3);
     let generation = if info.v3_names.is_empty() { Generation::V5 } else { Generation::V3 };
     let from = if info.v3_names.is_empty() { info.v5_names.first().copied().unwrap_or(name) } else { name };
-    let fields: Vec<(&str, &FieldInfo)> = info.fields().filter_map(|field| Some((field.name(generation)?, field))).collect();
-    let samples: Map<String, Json> = fields.iter().map(|(name, field)| ((*name).to_owned(), sample(field.sample))).collect();
+    let fields: Vec<(&str, &FieldInfo)> =
+        info.fields().filter_map(|field| Some((field.name(generation)?, field))).collect();
+    let samples: Map<String, Json> =
+        fields.iter().map(|(name, field)| ((*name).to_owned(), sample(field.sample))).collect();
     json!({
         "event": name,
         "title": name,

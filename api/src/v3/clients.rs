@@ -25,5 +25,9 @@ pub(crate) async fn show(State(state): State<Shared>, Path(id): Path<String>) ->
 }
 
 pub(crate) async fn kick(State(state): State<Shared>, Path(id): Path<String>) -> V3 {
-    if state.clients.kick(&id).await { Ok(Data::Nothing) } else { Err(Refusal::not_found("connected client", &id).into()) }
+    if state.clients.kick(&id).await {
+        Ok(Data::Nothing)
+    } else {
+        Err(Refusal::not_found("connected client", &id).into())
+    }
 }

@@ -69,7 +69,11 @@ pub(crate) async fn show_type(State(state): State<Shared>, Path(name): Path<Stri
     Ok(Data::Is(shown_type(spec_of(&state, &name)?)))
 }
 
-pub(crate) async fn list_of_type(State(state): State<Shared>, Path(name): Path<String>, Query(page): Query<Page>) -> V3 {
+pub(crate) async fn list_of_type(
+    State(state): State<Shared>,
+    Path(name): Path<String>,
+    Query(page): Query<Page>,
+) -> V3 {
     let spec = spec_of(&state, &name)?;
     let found = state.resources.list();
     Ok(page.cut(found.iter().filter(|resource| resource.resource_type == spec.name).map(shown).collect())?)
@@ -79,7 +83,10 @@ fn spec_of(state: &Inner, name: &str) -> Result<&'static Spec, Refusal> {
     let known = state.resources.registry().get(name);
     known.map(|connector| connector.spec()).ok_or_else(|| {
         let names: Vec<&str> = state.resources.resource_types().iter().map(|spec| spec.name).collect();
-        Refusal::not_found_because(format!("Not Found: there is no resource type {name}; the types are {}", names.join(", ")))
+        Refusal::not_found_because(format!(
+            "Not Found: there is no resource type {name}; the types are {}",
+            names.join(", ")
+        ))
     })
 }
 
@@ -129,7 +136,9 @@ pub(crate) fn refused(error: Error) -> Refusal {
         Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
     };
     let diagnostics = match &error {
-        Error::Invalid(errors) => errors.iter().map(|error| json!({"field": error.key, "message": error.message})).collect(),
+        Error::Invalid(errors) => {
+            errors.iter().map(|error| json!({"field": error.key, "message": error.message})).collect()
+        }
         _ => Vec::new(),
     };
     Refusal { diagnostics, ..Refusal::new(status, error.to_string()) }

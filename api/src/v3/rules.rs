@@ -30,7 +30,10 @@ pub(crate) async fn create(State(state): State<Shared>, Body(body): Body) -> V3 
     if flag(&body, "test")? {
         return test(&state, &body).await;
     }
-    known_keys(&body, &["rawsql", "sql", "actions", "description", "enabled", "id", "name", "for", "on_decode_error", "test"])?;
+    known_keys(
+        &body,
+        &["rawsql", "sql", "actions", "description", "enabled", "id", "name", "for", "on_decode_error", "test"],
+    )?;
     let spec = spec(&state, &body)?;
     let rule = match text(&body, "for")?.map(event_of).transpose()? {
         None => state.engine.create_rule(spec).await.map_err(refused)?,
@@ -84,7 +87,9 @@ fn changed(old: &RuleView, body: &Json) -> Result<RuleSpec, Refusal> {
 /// An action as the engine shows it, given back. What it shows masked it cannot be given back.
 fn config_of(view: &ActionView) -> Result<ActionConfig, Refusal> {
     if view.params.to_string().contains("\"******\"") {
-        return Err(Refusal::invalid("this rule's actions hold secrets, which are never shown: give the actions again"));
+        return Err(Refusal::invalid(
+            "this rule's actions hold secrets, which are never shown: give the actions again",
+        ));
     }
     let mut config = ActionConfig::new(view.name.clone(), view.params.clone());
     config.settings = view.settings.as_object().cloned().unwrap_or_default();
@@ -116,12 +121,15 @@ fn decode_policy(body: &Json) -> Result<Option<engine::OnDecodeError>, Refusal> 
 }
 
 fn actions(given: &Json) -> Result<Vec<ActionConfig>, Refusal> {
-    let items = given.as_array().ok_or_else(|| Refusal::invalid("actions must be a list, such as [{\"name\":\"inspect\",\"params\":{}}]"))?;
+    let items = given
+        .as_array()
+        .ok_or_else(|| Refusal::invalid("actions must be a list, such as [{\"name\":\"inspect\",\"params\":{}}]"))?;
     items
         .iter()
         .enumerate()
         .map(|(index, item)| {
-            let mut config = ActionConfig::from_json(item).map_err(|why| Refusal::invalid(format!("actions[{index}]: {why}")))?;
+            let mut config =
+                ActionConfig::from_json(item).map_err(|why| Refusal::invalid(format!("actions[{index}]: {why}")))?;
             config.name = current_action_name(&config.name).to_owned();
             Ok(config)
         })
@@ -182,12 +190,19 @@ async fn test(state: &Inner, body: &Json) -> V3 {
     };
     let mut data = serde_json::to_value(&outcome).map_err(|error| Refusal::internal(error.to_string()))?;
     if let (Some(data), false) = (data.as_object_mut(), rendered.is_empty()) {
-        data.insert("actions".to_owned(), serde_json::to_value(&rendered).map_err(|error| Refusal::internal(error.to_string()))?);
+        data.insert(
+            "actions".to_owned(),
+            serde_json::to_value(&rendered).map_err(|error| Refusal::internal(error.to_string()))?,
+        );
     }
     match outcome {
         TestOutcome::Row { .. } => Ok(Data::Is(data)),
-        TestOutcome::NoMatch { reason } => Err(Refusal::not_found_because(format!("SQL Not Match: {reason}")).with_data(data).into()),
-        TestOutcome::Error { class, message, .. } => Err(Refusal::invalid(format!("{class}: {message}")).with_data(data).into()),
+        TestOutcome::NoMatch { reason } => {
+            Err(Refusal::not_found_because(format!("SQL Not Match: {reason}")).with_data(data).into())
+        }
+        TestOutcome::Error { class, message, .. } => {
+            Err(Refusal::invalid(format!("{class}: {message}")).with_data(data).into())
+        }
     }
 }
 
@@ -261,7 +276,10 @@ fn shown_action(node: &str, action: &ActionView) -> Json {
             json.insert("unavailable".to_owned(), json!(why));
         }
         if !action.fallback.is_empty() {
-            json.insert("fallback".to_owned(), action.fallback.iter().map(|action| shown_action(node, action)).collect());
+            json.insert(
+                "fallback".to_owned(),
+                action.fallback.iter().map(|action| shown_action(node, action)).collect(),
+            );
         }
     }
     json
@@ -277,6 +295,7 @@ pub(crate) fn refused(error: engine::Error) -> Refusal {
         engine::Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         engine::Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    let diagnostics = error.diagnostics().iter().filter_map(|diagnostic| serde_json::to_value(diagnostic).ok()).collect();
+    let diagnostics =
+        error.diagnostics().iter().filter_map(|diagnostic| serde_json::to_value(diagnostic).ok()).collect();
     Refusal { diagnostics, ..Refusal::new(status, error.to_string()) }
 }

@@ -43,7 +43,7 @@ pub(super) async fn run(
         RulesCommand::List => {
             let mut rules = client.list(&RULES, &[]).await?;
             if format == Format::Table {
-                rules.iter_mut().for_each(name_actions);
+                rules.iter_mut().for_each(shorten);
             }
             Ok(output::list(out, format, &VIEW, &rules)?)
         }
@@ -83,7 +83,17 @@ fn creation(words: &[String], description: &str) -> Result<Json, Failure> {
     }
 }
 
-fn name_actions(rule: &mut Json) {
+/// Characters of the SQL that a list shows; `show` has all of it.
+const SQL_CHARS_MAX: usize = 60;
+
+/// A rule for one line of a table.
+fn shorten(rule: &mut Json) {
+    let sql: Vec<&str> = rule.get("rawsql").and_then(Json::as_str).unwrap_or_default().split_whitespace().collect();
+    let sql = sql.join(" ");
+    let short = match sql.char_indices().nth(SQL_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", sql.get(..end).unwrap_or_default()),
+        None => sql,
+    };
     let names: Vec<Json> = rule
         .get("actions")
         .and_then(Json::as_array)
@@ -93,6 +103,7 @@ fn name_actions(rule: &mut Json) {
         .collect();
     if let Some(rule) = rule.as_object_mut() {
         rule.insert("action_names".to_owned(), Json::Array(names));
+        rule.insert("rawsql".to_owned(), Json::String(short));
     }
 }
 

@@ -34,7 +34,8 @@ pub(crate) struct Server {
     pub(crate) api_address: SocketAddr,
     pub(crate) credentials: PathBuf,
     api_stop: Option<oneshot::Sender<()>>,
-    api_end: oneshot::Receiver<String>,
+    /// Why the API ended; `None` once that was told.
+    api_end: Option<oneshot::Receiver<String>>,
     /// Held for its lock.
     _data_dir: DataDir,
 }
@@ -42,13 +43,17 @@ pub(crate) struct Server {
 impl Server {
     /// Waits until the API has ended by itself, which it should not.
     pub(crate) async fn api_ended(&mut self) -> String {
-        (&mut self.api_end).await.unwrap_or_else(|_| "its task panicked".to_owned())
+        let Some(end) = self.api_end.as_mut() else { return std::future::pending().await };
+        let why = end.await.unwrap_or_else(|_| "its task panicked".to_owned());
+        self.api_end = None;
+        why
     }
 
     /// Lets the API finish its answers, for at most `limit`.
     pub(crate) async fn stop_api(mut self, limit: Duration) {
         drop(self.api_stop.take());
-        if tokio::time::timeout(limit, &mut self.api_end).await.is_err() {
+        let Some(end) = self.api_end.take() else { return };
+        if tokio::time::timeout(limit, end).await.is_err() {
             tracing::warn!("some API requests were cut off by the stop");
         }
     }
@@ -64,7 +69,11 @@ pub(crate) async fn start(settings: &Settings, files: &[PathBuf]) -> Result<Serv
         store::ErrorKind::Locked => Failure::new(Exit::Conflict, error.to_string()),
         _ => failed(error.to_string()),
     })?;
-    let service = api::Service::bind(settings.api.clone()).await.map_err(|error| bind_failure(settings.api.bind, &error))?;
+    let service =
+        api::Service::bind(settings.api.clone()).await.map_err(|error| bind_failure(settings.api.bind, &error))?;
+    if !settings.api.bind.ip().is_loopback() {
+        tracing::warn!(bind = %settings.api.bind, "the API can be reached from the network without TLS: put a TLS proxy in front of it");
+    }
     let credentials = Credentials::open(&folder)
         .map_err(|error| failed(format!("{}: {error}", folder.join(api::CREDENTIALS_FILE).display())))?;
     let kv = Kv::open(data_dir.kv_path()).await.map_err(|error| failed(error.to_string()))?;
@@ -82,7 +91,9 @@ pub(crate) async fn start(settings: &Settings, files: &[PathBuf]) -> Result<Serv
     ];
     let api_address = service.local_addr();
     let credentials_path = credentials.path().to_path_buf();
-    credentials.publish_url(&format!("http://{}", reachable(api_address))).map_err(|error| failed(error.to_string()))?;
+    credentials
+        .publish_url(&format!("http://{}", reachable(api_address)))
+        .map_err(|error| failed(error.to_string()))?;
     let parts = Parts {
         node: settings.node.name.clone(),
         engine: engine.clone(),
@@ -105,7 +116,7 @@ pub(crate) async fn start(settings: &Settings, files: &[PathBuf]) -> Result<Serv
         api_address,
         credentials: credentials_path,
         api_stop: Some(api_stop),
-        api_end,
+        api_end: Some(api_end),
         _data_dir: data_dir,
     })
 }
@@ -220,10 +231,15 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 fn bind_failure(address: SocketAddr, error: &std::io::Error) -> Failure {
     let why = match error.kind() {
         std::io::ErrorKind::AddrInUse => {
-            "the port is in use, perhaps by another weir. Stop that, or set api.bind to a free port (0 takes any)".to_owned()
+            "the port is in use, perhaps by another weir. Stop that, or set api.bind to a free port (0 takes any)"
+                .to_owned()
         }
-        std::io::ErrorKind::AddrNotAvailable => "this machine has no such address. Set api.bind to one it has".to_owned(),
-        std::io::ErrorKind::PermissionDenied => "not permitted. Ports below 1024 need privileges; set api.bind to a higher port".to_owned(),
+        std::io::ErrorKind::AddrNotAvailable => {
+            "this machine has no such address. Set api.bind to one it has".to_owned()
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            "not permitted. Ports below 1024 need privileges; set api.bind to a higher port".to_owned()
+        }
         _ => format!("{error}. Check api.bind"),
     };
     Failure::new(Exit::Conflict, format!("the API cannot use {address}: {why}"))

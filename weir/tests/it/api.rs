@@ -37,7 +37,10 @@ fn manual_7_3_2_create_query_list_and_delete_a_rule() {
     ] {
         assert_eq!(shown["data"][key], value, "{shown}");
     }
-    assert_eq!((&shown["data"]["actions"][0]["name"], &shown["data"]["actions"][0]["params"]), (&json!("inspect"), &json!({"a": 1})));
+    assert_eq!(
+        (&shown["data"]["actions"][0]["name"], &shown["data"]["actions"][0]["params"]),
+        (&json!("inspect"), &json!({"a": 1}))
+    );
     let (_, list) = server.call("GET", "/api/v3/rules", "");
     assert_eq!((list["data"].as_array().map(Vec::len), list.get("meta")), (Some(1), None));
     let (_, page) = server.call("GET", "/api/v3/rules?_page=2&_limit=1", "");
@@ -52,22 +55,39 @@ fn manual_7_3_2_create_query_list_and_delete_a_rule() {
 #[test]
 fn manual_14_18_the_long_form_must_agree_with_its_sql() {
     let server = Server::start();
-    let body = |event: &str| json!({"name": "test1", "for": event, "rawsql": "select * from \"t/a\"", "actions": [{"name": "built_in:inspect_action", "params": {}}]}).to_string();
+    let body = |event: &str| {
+        json!({"name": "test1", "for": event, "rawsql": "select * from \"t/a\"", "actions": [{"name": "built_in:inspect_action", "params": {}}]}).to_string()
+    };
     let (_, made) = server.call("POST", "/api/v3/rules", &body("message.publish"));
     assert!(made["data"]["id"].as_str().is_some_and(|id| id.starts_with("test1:")), "{made}");
     assert_eq!((&made["data"]["enabled"], &made["data"]["actions"][0]["name"]), (&json!(true), &json!("inspect")));
     let (_, refused) = server.call("POST", "/api/v3/rules", &body("client.connected"));
     assert_eq!(refused["code"], json!(400));
-    assert!(refused["message"].as_str().is_some_and(|why| why.contains("client.connected") && why.contains("t/a")), "{refused}");
-    assert_eq!(server.call("GET", "/api/v3/rules", "").1["data"].as_array().map(Vec::len), Some(1), "nothing half-done is left");
+    assert!(
+        refused["message"].as_str().is_some_and(|why| why.contains("client.connected") && why.contains("t/a")),
+        "{refused}"
+    );
+    assert_eq!(
+        server.call("GET", "/api/v3/rules", "").1["data"].as_array().map(Vec::len),
+        Some(1),
+        "nothing half-done is left"
+    );
 }
 
 #[test]
 fn manual_7_3_2_resources_hide_their_secrets() {
     let server = Server::start();
     let config = json!({"url": "http://127.0.0.1:1/", "method": "POST"});
-    let (_, made) = server.call("POST", "/api/v3/resources", &json!({"type": "web_hook", "config": config, "description": "web hook resource-1"}).to_string());
-    assert_eq!((&made["code"], &made["data"]["type"], &made["data"]["config"]["url"]), (&json!(0), &json!("web_hook"), &config["url"]), "{made}");
+    let (_, made) = server.call(
+        "POST",
+        "/api/v3/resources",
+        &json!({"type": "web_hook", "config": config, "description": "web hook resource-1"}).to_string(),
+    );
+    assert_eq!(
+        (&made["code"], &made["data"]["type"], &made["data"]["config"]["url"]),
+        (&json!(0), &json!("web_hook"), &config["url"]),
+        "{made}"
+    );
     let id = made["data"]["id"].as_str().expect("id").to_owned();
     let (_, pg) = server.call(
         "POST",
@@ -81,7 +101,11 @@ fn manual_7_3_2_resources_hide_their_secrets() {
     assert_eq!(of_type["data"].as_array().map(Vec::len), Some(1));
     let (_, status) = server.call("GET", &format!("/api/v3/resource_status/{id}"), "");
     assert!(status["data"]["is_alive"].is_boolean(), "{status}");
-    let (_, tested) = server.call("POST", "/api/v3/resources", &json!({"test": true, "type": "web_hook", "config": config}).to_string());
+    let (_, tested) = server.call(
+        "POST",
+        "/api/v3/resources",
+        &json!({"test": true, "type": "web_hook", "config": config}).to_string(),
+    );
     assert_eq!(tested["code"], json!(500), "nobody listens there: {tested}");
     assert_eq!(server.call("DELETE", &format!("/api/v3/resources/{id}"), ""), (200, json!({"code": 0})));
 }
@@ -89,13 +113,19 @@ fn manual_7_3_2_resources_hide_their_secrets() {
 #[test]
 fn the_tester_answers_rows_reasons_and_places() {
     let server = Server::start();
-    let test = |sql: &str, ctx: Json| server.call("POST", "/api/v3/rules", &json!({"test": true, "rawsql": sql, "ctx": ctx}).to_string()).1;
+    let test = |sql: &str, ctx: Json| {
+        server.call("POST", "/api/v3/rules", &json!({"test": true, "rawsql": sql, "ctx": ctx}).to_string()).1
+    };
     let row = test("SELECT payload.temp * 2 AS x FROM \"t/#\"", json!({"topic": "t/1", "payload": "{\"temp\":4}"}));
     assert_eq!((&row["code"], &row["data"]), (&json!(0), &json!({"result": "row", "rows": [{"x": 8}]})), "{row}");
     let none = test("SELECT * FROM \"t/#\" WHERE topic = 'x'", json!({"topic": "t/1"}));
     assert_eq!((&none["code"], &none["data"]["result"]), (&json!(404), &json!("no_match")), "{none}");
     let wrong = test("SELECT FROM", json!({}));
-    assert_eq!((&wrong["code"], &wrong["data"]["result"], &wrong["data"]["class"]), (&json!(400), &json!("error"), &json!("parse")), "{wrong}");
+    assert_eq!(
+        (&wrong["code"], &wrong["data"]["result"], &wrong["data"]["class"]),
+        (&json!(400), &json!("error"), &json!("parse")),
+        "{wrong}"
+    );
 }
 
 /// Method, path, body, and what the refusal says.
@@ -109,7 +139,13 @@ fn refusals_say_what_is_wrong() {
         ("POST", "/api/v3/rules", r#"{"rawsql":"select 1","actions":{}}"#, 400, "actions must be a list"),
         ("POST", "/api/v3/rules", r#"{"rawsql":"x","actions":[{"nam":"inspect"}]}"#, 400, "actions[0]"),
         ("POST", "/api/v3/rules", r#"{"rawsq":"x","actions":[]}"#, 400, "unknown key \"rawsq\""),
-        ("POST", "/api/v3/rules", r#"{"rawsql":"select uper(topic) from \"t\"","actions":[{"name":"inspect"}]}"#, 400, "upper"),
+        (
+            "POST",
+            "/api/v3/rules",
+            r#"{"rawsql":"select uper(topic) from \"t\"","actions":[{"name":"inspect"}]}"#,
+            400,
+            "upper",
+        ),
         ("DELETE", "/api/v3/rules/rule:00000000", "", 404, "rule:00000000"),
         ("GET", "/api/v3/actions/nothing", "", 404, "nothing"),
         ("GET", "/api/v3/resource_types/nothing", "", 404, "web_hook"),
@@ -133,15 +169,31 @@ fn refusals_say_what_is_wrong() {
 fn actions_types_events_and_metrics_are_listed() {
     let server = Server::start();
     let (_, actions) = server.call("GET", "/api/v3/actions", "");
-    let names: Vec<&str> = actions["data"].as_array().expect("list").iter().filter_map(|action| action["name"].as_str()).collect();
-    for name in ["inspect", "republish", "do_nothing", "data_to_webserver", "data_to_pgsql", "data_to_kafka", "data_to_lake"] {
+    let names: Vec<&str> =
+        actions["data"].as_array().expect("list").iter().filter_map(|action| action["name"].as_str()).collect();
+    for name in
+        ["inspect", "republish", "do_nothing", "data_to_webserver", "data_to_pgsql", "data_to_kafka", "data_to_lake"]
+    {
         assert!(names.contains(&name), "{name} is not in {names:?}");
     }
     let (_, inspect) = server.call("GET", "/api/v3/actions/inspect", "");
-    assert_eq!((&inspect["data"]["app"], &inspect["data"]["for"]), (&json!("emqx_rule_engine"), &json!("$any")), "{inspect}");
+    assert_eq!(
+        (&inspect["data"]["app"], &inspect["data"]["for"]),
+        (&json!("emqx_rule_engine"), &json!("$any")),
+        "{inspect}"
+    );
     let (_, types) = server.call("GET", "/api/v3/resource_types/web_hook", "");
-    assert_eq!((&types["data"]["name"], &types["data"]["provider"]), (&json!("web_hook"), &json!("emqx_web_hook")), "{types}");
+    assert_eq!(
+        (&types["data"]["name"], &types["data"]["provider"]),
+        (&json!("web_hook"), &json!("emqx_web_hook")),
+        "{types}"
+    );
     let (_, events) = server.call("GET", "/api/v3/rule_events", "");
-    let publish = events["data"].as_array().expect("list").iter().find(|event| event["event"] == json!("message.publish")).expect("message.publish");
+    let publish = events["data"]
+        .as_array()
+        .expect("list")
+        .iter()
+        .find(|event| event["event"] == json!("message.publish"))
+        .expect("message.publish");
     assert!(publish["columns"].as_array().is_some_and(|columns| columns.contains(&json!("topic"))), "{publish}");
 }

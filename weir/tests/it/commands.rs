@@ -16,13 +16,33 @@ fn manual_7_3_1_the_commands_print_what_the_manual_prints() {
         said.push_str(&format!("$ weir {}\n{out}", args.join(" ")));
         out
     };
-    let rule = say(&["rules", "create", "select * from \"message.publish\"", r#"[{"name":"inspect", "params": {"a": 1}}]"#, "-d", "Rule for debug"]);
-    let rule = rule.strip_prefix("Rule ").and_then(|rest| rest.strip_suffix(" created\n")).expect("Rule … created").to_owned();
+    let rule = say(&[
+        "rules",
+        "create",
+        "select * from \"message.publish\"",
+        r#"[{"name":"inspect", "params": {"a": 1}}]"#,
+        "-d",
+        "Rule for debug",
+    ]);
+    let rule =
+        rule.strip_prefix("Rule ").and_then(|rest| rest.strip_suffix(" created\n")).expect("Rule … created").to_owned();
     say(&["rules", "list"]);
     say(&["rules", "list", "-o", "name"]);
     say(&["rules", "disable", &rule]);
-    let hook = say(&["resources", "create", "web_hook", "-c", r#"{"url": "http://127.0.0.1:1/chats"}"#, "-d", "forward msgs"]);
-    let hook = hook.strip_prefix("Resource ").and_then(|rest| rest.strip_suffix(" created\n")).expect("Resource … created").to_owned();
+    let hook = say(&[
+        "resources",
+        "create",
+        "web_hook",
+        "--config",
+        r#"{"url": "http://127.0.0.1:1/chats"}"#,
+        "-d",
+        "forward msgs",
+    ]);
+    let hook = hook
+        .strip_prefix("Resource ")
+        .and_then(|rest| rest.strip_suffix(" created\n"))
+        .expect("Resource … created")
+        .to_owned();
     say(&["resources", "list", "--type=web_hook", "-o", "name"]);
     say(&["rule-actions", "show", "inspect", "-o", "manual"]);
     say(&["ctl", "rules", "show", &rule]);
@@ -34,6 +54,69 @@ fn manual_7_3_1_the_commands_print_what_the_manual_prints() {
     say(&["clients", "list"]);
     say(&["status"]);
     golden("commands", &without_ids(&said));
+}
+
+const PIPELINE: &str = "\
+resources:
+  hook:
+    type: web_hook
+    config: {url: 'http://127.0.0.1:1/'}
+rules:
+  hot:
+    sql: SELECT topic FROM \"t/#\"
+    sinks: [{action: data_to_webserver, resource: hook}]
+  seen:
+    sql: SELECT topic FROM \"u/#\"
+    sinks: [{action: inspect}]
+";
+
+#[test]
+fn apply_makes_the_difference_once_and_prune_takes_back_only_its_own() {
+    let server = Server::start();
+    let file = server.folder().join("p.yaml");
+    std::fs::write(&file, PIPELINE).expect("write");
+    let apply = |more: &[&str]| {
+        let mut args = vec!["apply", "-f", "p.yaml", "-o", "jsonl"];
+        args.extend(more);
+        let (code, out, err) = server.weir(&args);
+        assert_eq!(code, 0, "{err}");
+        let change = |line: &str| {
+            let change: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            format!("{} {}", change["change"].as_str().unwrap_or_default(), change["id"].as_str().unwrap_or_default())
+        };
+        out.lines().map(change).collect::<Vec<_>>()
+    };
+    let all = ["create resource:hook", "create rule:hot", "create rule:seen"];
+    assert_eq!(apply(&["--dry-run"]), all);
+    assert_eq!(server.weir(&["rules", "list", "-o", "name"]).1, "", "a dry run changes nothing");
+    assert_eq!(apply(&[]), all);
+    assert_eq!(apply(&[]), Vec::<String>::new(), "the second time there is nothing to do");
+    let (code, _, err) = server.weir(&["rules", "delete", "rule:hot"]);
+    assert_eq!((code, err.contains("p.yaml:6")), (4, true), "the file owns it: {err}");
+    let made = server.weir(&["rules", "create", "SELECT * FROM \"mine\"", r#"[{"name":"inspect"}]"#, "-o", "name"]).1;
+    let shorter = PIPELINE.split("  seen:").next().expect("text").replace("t/#", "v/#");
+    std::fs::write(&file, shorter).expect("write");
+    assert_eq!(apply(&["--prune"]), ["update rule:hot", "delete rule:seen"]);
+    let left = server.weir(&["rules", "list", "-o", "name"]).1;
+    let mut left: Vec<&str> = left.lines().collect();
+    left.sort_unstable();
+    let mut expected = vec![made.trim(), "rule:hot"];
+    expected.sort_unstable();
+    assert_eq!(left, expected);
+}
+
+#[test]
+fn apply_refuses_a_file_with_a_mistake_and_changes_nothing() {
+    let server = Server::start();
+    std::fs::write(
+        server.folder().join("p.yaml"),
+        PIPELINE.replace("SELECT topic FROM \"u/#\"", "SELECT uper(topic) AS t FROM \"u/#\""),
+    )
+    .expect("write");
+    let (code, out, err) = server.weir(&["apply", "-f", "p.yaml"]);
+    assert_eq!((code, out.as_str()), (6, ""), "{err}");
+    assert!(err.contains("p.yaml:10:17: ") && err.contains("upper"), "{err}");
+    assert_eq!(server.weir(&["resources", "list", "-o", "name"]).1, "");
 }
 
 #[test]

@@ -9,7 +9,11 @@ use crate::support::{golden, run, weir};
 #[test]
 fn the_tester_prints_one_answer() {
     let table: &[(&str, &str, Json)] = &[
-        ("SELECT payload.temp * 2 AS x FROM \"t/#\"", r#"{"topic":"t/1","payload":"{\"temp\":4}"}"#, json!({"result": "row", "rows": [{"x": 8}]})),
+        (
+            "SELECT payload.temp * 2 AS x FROM \"t/#\"",
+            r#"{"topic":"t/1","payload":"{\"temp\":4}"}"#,
+            json!({"result": "row", "rows": [{"x": 8}]}),
+        ),
         ("SELECT * FROM \"a\" WHERE", "{}", json!({"result": "error", "class": "parse"})),
     ];
     for (sql, event, expected) in table {
@@ -29,7 +33,9 @@ fn the_tester_prints_one_answer() {
 fn a_batch_answers_every_line_with_its_id() {
     let folder = tempfile::tempdir().expect("folder");
     let file = folder.path().join("cases.jsonl");
-    let line = |id: usize| json!({"id": id, "sql": "SELECT payload.n AS n FROM \"t\"", "event": {"type": "message.publish", "fields": {"topic": "t", "payload": format!("{{\"n\":{id}}}")}}}).to_string();
+    let line = |id: usize| {
+        json!({"id": id, "sql": "SELECT payload.n AS n FROM \"t\"", "event": {"type": "message.publish", "fields": {"topic": "t", "payload": format!("{{\"n\":{id}}}")}}}).to_string()
+    };
     let mut text: Vec<String> = (0..2000).map(line).collect();
     text[1000] = "not json".to_owned();
     fs::write(&file, text.join("\n")).expect("write");
@@ -53,8 +59,12 @@ fn check_names_file_line_and_column() {
         fs::write(folder.path().join(name), text).expect("write");
         name.to_owned()
     };
-    let good = write("good.yaml", "rules:\n  r:\n    sql: SELECT topic FROM \"t/#\"\n    sinks:\n      - action: inspect\n");
-    let bad = write("bad.yaml", "rules:\n  r:\n    sql: |\n      SELECT uper(topic) AS t\n      FROM \"t/#\"\n    sinks:\n      - action: inspect\n");
+    let good =
+        write("good.yaml", "rules:\n  r:\n    sql: SELECT topic FROM \"t/#\"\n    sinks:\n      - action: inspect\n");
+    let bad = write(
+        "bad.yaml",
+        "rules:\n  r:\n    sql: |\n      SELECT uper(topic) AS t\n      FROM \"t/#\"\n    sinks:\n      - action: inspect\n",
+    );
     let check = |files: &[&str]| {
         let mut command = weir(&["check"]);
         command.args(files).current_dir(folder.path());

@@ -24,7 +24,10 @@ fn sigint_is_a_success_too() {
 fn a_second_server_on_the_same_folder_names_the_folder_and_the_process() {
     let first = Server::start();
     let mut command = weir(&["start"]);
-    command.env("WEIR__NODE__DATA_DIR", first.data_dir()).env("WEIR__MQTT__BIND", "127.0.0.1:0").env("WEIR__API__BIND", "127.0.0.1:0");
+    command
+        .env("WEIR__NODE__DATA_DIR", first.data_dir())
+        .env("WEIR__MQTT__BIND", "127.0.0.1:0")
+        .env("WEIR__API__BIND", "127.0.0.1:0");
     let (code, out, err) = run(command);
     assert_eq!((code, out.as_str()), (4, ""), "{err}");
     assert!(err.contains(&first.data_dir().display().to_string()), "{err}");
@@ -36,7 +39,9 @@ fn a_second_server_on_the_same_folder_names_the_folder_and_the_process() {
 fn a_port_in_use_names_the_setting() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("bind");
     let address = taken.local_addr().expect("address").to_string();
-    for (variable, other, setting) in [("WEIR__API__BIND", "WEIR__MQTT__BIND", "api.bind"), ("WEIR__MQTT__BIND", "WEIR__API__BIND", "mqtt.bind")] {
+    for (variable, other, setting) in
+        [("WEIR__API__BIND", "WEIR__MQTT__BIND", "api.bind"), ("WEIR__MQTT__BIND", "WEIR__API__BIND", "mqtt.bind")]
+    {
         let folder = tempfile::tempdir().expect("folder");
         let mut command = weir(&["start"]);
         command.env("WEIR__NODE__DATA_DIR", folder.path()).env(variable, &address).env(other, "127.0.0.1:0");

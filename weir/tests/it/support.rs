@@ -114,11 +114,20 @@ impl Server {
     }
 
     /// HTTP status, headers, body.
-    pub(crate) fn request(&self, method: &str, path: &str, body: &str, authorization: Option<&str>) -> (u16, String, String) {
+    pub(crate) fn request(
+        &self,
+        method: &str,
+        path: &str,
+        body: &str,
+        authorization: Option<&str>,
+    ) -> (u16, String, String) {
         let mut stream = TcpStream::connect(&self.address).expect("connect");
         stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
         let authorization = authorization.map(|value| format!("authorization: {value}\r\n")).unwrap_or_default();
-        let head = format!("{method} {path} HTTP/1.1\r\nhost: weir\r\n{authorization}content-length: {}\r\nconnection: close\r\n\r\n", body.len());
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: weir\r\n{authorization}content-length: {}\r\nconnection: close\r\n\r\n",
+            body.len()
+        );
         stream.write_all(head.as_bytes()).expect("send");
         // A server that refuses a large body may close before it has read all of it.
         drop(stream.write_all(body.as_bytes()));
@@ -171,7 +180,7 @@ pub(crate) fn without_ids(text: &str) -> String {
         let digits = rest[end..].bytes().take_while(u8::is_ascii_hexdigit).count();
         out.push_str(&rest[..end]);
         if digits == 8 {
-            out.push_str("<id>");
+            out.push_str("xxxxxxxx");
             rest = &rest[end + 8..];
         } else {
             rest = &rest[end..];
