@@ -7,6 +7,7 @@ use jaq_json::{Num, Val};
 use model::{Str, Value};
 
 use crate::functions::FunctionError;
+use crate::ops;
 
 /// Lists and maps a result may have in one another.
 const DEPTH_MAX: usize = 256;
@@ -20,7 +21,8 @@ pub(super) fn to_jq(value: &Value) -> Result<Val, FunctionError> {
         Value::Bool(truth) => Val::Bool(*truth),
         Value::Int(n) => Val::from_num(&n.to_string()).map_err(|error| FunctionError(error_text(error)))?,
         Value::Big(digits) => Val::from_num(digits).map_err(|error| FunctionError(error_text(error)))?,
-        Value::Float(f) => Val::from(*f),
+        // As a decimal text jq passes it through as it is; computing with it makes it a float.
+        Value::Float(f) => Val::from_num(&ops::float_text(*f)).map_err(|error| FunctionError(error_text(error)))?,
         Value::Text(text) => Val::utf8_str(text.as_str().as_bytes().to_vec()),
         Value::Bytes(bytes) => match std::str::from_utf8(bytes) {
             Ok(_) => Val::utf8_str(bytes.clone()),
@@ -68,13 +70,13 @@ fn converted(value: &Val, depth: usize, nodes: &mut usize) -> Result<Value, Func
     })
 }
 
-/// jq writes a whole number without a point, however it was computed; NaN is null and the infinities are the largest
+/// jq writes a whole number that it computed without a point; NaN is null and the infinities are the largest
 /// floats, as in its output.
 fn numeric(number: &Num) -> Value {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     let float = match number {
         Num::Float(f) => *f,
-        Num::Dec(text) => text.parse().unwrap_or(f64::NAN),
+        Num::Dec(text) => return Value::from_number_text(text),
         Num::Int(_) | Num::BigInt(_) => return Value::from_number_text(&number.to_string()),
     };
     if float.is_nan() {
