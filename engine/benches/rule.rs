@@ -1,5 +1,6 @@
 //! What a rule costs: the reference rule in both forms by batch size, a naive form that parses the payload anew for each
 //! field, and the whole road from the tap to an action with and without ten thousand other rules.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench fails by panicking")]
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use connector::Registry;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use datafusion::arrow::array::{ArrayRef, AsArray, BooleanArray, Float64Array, StringArray};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, StringArray};
 use datafusion::arrow::compute::filter_record_batch;
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::arrow::record_batch::RecordBatch;
@@ -28,8 +29,14 @@ const REFERENCE: &str = "SELECT payload.temp as temp, payload.hum as hum, payloa
 
 /// 120 bytes.
 fn payload(temp: &str, seq: usize) -> String {
-    let head = format!("{{\"dev\":\"device-0001\",\"temp\":{temp},\"hum\":55.5,\"seq\":{seq:07},\"unit\":\"C\",\"loc\":{{\"x\":1.5,\"y\":2.5}},\"note\":\"");
-    format!("{}{}\"}}", head.replace(&format!(":{seq:07}"), &format!(":{}", 1_000_000 + seq)), "n".repeat(118_usize.saturating_sub(head.len())))
+    let head = format!(
+        "{{\"dev\":\"device-0001\",\"temp\":{temp},\"hum\":55.5,\"seq\":{seq:07},\"unit\":\"C\",\"loc\":{{\"x\":1.5,\"y\":2.5}},\"note\":\""
+    );
+    format!(
+        "{}{}\"}}",
+        head.replace(&format!(":{seq:07}"), &format!(":{}", 1_000_000 + seq)),
+        "n".repeat(118_usize.saturating_sub(head.len()))
+    )
 }
 
 fn events(count: usize, temp: &str) -> Vec<Event> {
@@ -61,7 +68,12 @@ fn events(count: usize, temp: &str) -> Vec<Event> {
                 received_at_ms: 0,
                 origin: Origin::Client,
             };
-            Event { kind: EventKind::MessagePublish, at_ms: 0, node: "n".into(), body: Body::Publish(Arc::new(message)) }
+            Event {
+                kind: EventKind::MessagePublish,
+                at_ms: 0,
+                node: "n".into(),
+                body: Body::Publish(Arc::new(message)),
+            }
         })
         .collect()
 }
@@ -78,24 +90,47 @@ impl Naive {
         let parse = |args: &[ColumnarValue]| {
             let arrays = ColumnarValue::values_to_arrays(args).unwrap();
             let (texts, keys) = (arrays[0].as_string::<i32>().clone(), arrays[1].as_string::<i32>().clone());
-            (0..texts.len()).map(|row| serde_json::from_str::<serde_json::Value>(texts.value(row)).ok().and_then(|json| json.get(keys.value(row)).cloned())).collect::<Vec<_>>()
+            (0..texts.len())
+                .map(|row| {
+                    serde_json::from_str::<serde_json::Value>(texts.value(row))
+                        .ok()
+                        .and_then(|json| json.get(keys.value(row)).cloned())
+                })
+                .collect::<Vec<_>>()
         };
         let types = vec![DataType::Utf8, DataType::Utf8];
-        let number = create_udf("json_number", types.clone(), DataType::Float64, Volatility::Immutable, Arc::new(move |args: &[ColumnarValue]| {
-            let values: Float64Array = parse(args).into_iter().map(|value| value.and_then(|value| value.as_f64())).collect();
-            Ok(ColumnarValue::Array(Arc::new(values) as ArrayRef))
-        }));
-        let text = create_udf("json_text", types, DataType::Utf8, Volatility::Immutable, Arc::new(move |args: &[ColumnarValue]| {
-            let values: StringArray = parse(args).into_iter().map(|value| value.map(|value| value.to_string())).collect();
-            Ok(ColumnarValue::Array(Arc::new(values) as ArrayRef))
-        }));
+        let number = create_udf(
+            "json_number",
+            types.clone(),
+            DataType::Float64,
+            Volatility::Immutable,
+            Arc::new(move |args: &[ColumnarValue]| {
+                let values: Float64Array =
+                    parse(args).into_iter().map(|value| value.and_then(|value| value.as_f64())).collect();
+                Ok(ColumnarValue::Array(Arc::new(values) as ArrayRef))
+            }),
+        );
+        let text = create_udf(
+            "json_text",
+            types,
+            DataType::Utf8,
+            Volatility::Immutable,
+            Arc::new(move |args: &[ColumnarValue]| {
+                let values: StringArray =
+                    parse(args).into_iter().map(|value| value.map(|value| value.to_string())).collect();
+                Ok(ColumnarValue::Array(Arc::new(values) as ArrayRef))
+            }),
+        );
         let schema = Arc::new(Schema::new(vec![Field::new("payload", DataType::Utf8, false)]));
         let context = SessionContext::new();
         let df_schema = DFSchema::try_from(Arc::clone(&schema)).unwrap();
         let physical = |expr| context.create_physical_expr(expr, &df_schema).unwrap();
         Self {
             filter: physical(number.call(vec![col("payload"), lit("temp")]).gt(lit(30.0))),
-            outputs: ["temp", "hum", "dev", "seq", "unit"].iter().map(|key| physical(text.call(vec![col("payload"), lit(*key)]))).collect(),
+            outputs: ["temp", "hum", "dev", "seq", "unit"]
+                .iter()
+                .map(|key| physical(text.call(vec![col("payload"), lit(*key)])))
+                .collect(),
             schema,
         }
     }
@@ -169,7 +204,10 @@ fn tap(c: &mut Criterion) {
         runtime.block_on(async {
             for n in 0..others {
                 let actions = vec![ActionConfig::new("do_nothing", json!({}))];
-                engine.create_rule(RuleSpec::new(format!("SELECT * FROM \"other/{n}/#\" WHERE payload.x > {n}"), actions)).await.unwrap();
+                engine
+                    .create_rule(RuleSpec::new(format!("SELECT * FROM \"other/{n}/#\" WHERE payload.x > {n}"), actions))
+                    .await
+                    .unwrap();
             }
         });
         let action = ActionConfig::from_json(&json!({"name": "do_nothing", "keep_event": false})).unwrap();
@@ -201,8 +239,18 @@ async fn open(folder: &std::path::Path) -> Engine {
     let kv = Kv::open(folder.join("store.kv")).await.unwrap();
     let clock = Arc::new(SystemClock);
     let registry = Registry::default();
-    let resources = Resources::open(registry.clone(), kv.clone(), resources::Settings::default(), clock.clone()).await.unwrap();
-    let deps = Deps { registry, resources, kv, dead_letters: None, data_dir: None, clock, node: "n".into(), settings: Settings::default() };
+    let resources =
+        Resources::open(registry.clone(), kv.clone(), resources::Settings::default(), clock.clone()).await.unwrap();
+    let deps = Deps {
+        registry,
+        resources,
+        kv,
+        dead_letters: None,
+        data_dir: None,
+        clock,
+        node: "n".into(),
+        settings: Settings::default(),
+    };
     Engine::open(deps).await.unwrap()
 }
 

@@ -78,6 +78,12 @@ impl Checker<'_> {
     pub(crate) fn rule(&self, spec: &RuleSpec) -> Result<Checked, Vec<Diagnostic>> {
         let mut faults = Vec::new();
         let plan = compile(&spec.sql, spec.on_decode_error).map_err(|found| faults.extend(found)).ok();
+        if spec.on_decode_error == Some(OnDecodeError::DeadLetter) {
+            let message = "dead letters of undecodable payloads are not built yet";
+            let fault = Diagnostic::action("on_decode_error", message);
+            faults
+                .push(fault.with_hint("fail keeps the last ones in the rule's error log; null reads them as missing"));
+        }
         if spec.actions.is_empty() {
             let fault = Diagnostic::action("actions", "a rule needs at least one action");
             faults.push(fault.with_hint("use [{\"name\": \"do_nothing\"}] for a rule that only counts"));
@@ -119,7 +125,9 @@ impl Checker<'_> {
                 && let Some(why) = check_loop(plan, params.text("target_topic").unwrap_or_default())
             {
                 let fault = Diagnostic::action(format!("{field}.params.target_topic"), why);
-                faults.push(fault.with_hint("republish to a topic outside the rule's FROM, or narrow FROM or the topic condition of WHERE"));
+                faults.push(fault.with_hint(
+                    "republish to a topic outside the rule's FROM, or narrow FROM or the topic condition of WHERE",
+                ));
             }
         }
         let mut fallback = Vec::new();
@@ -134,7 +142,15 @@ impl Checker<'_> {
         if faults.len() > before {
             return None;
         }
-        Some(CheckedAction { config: config.clone(), spec, connector, resource, params: params?, settings: settings?, fallback })
+        Some(CheckedAction {
+            config: config.clone(),
+            spec,
+            connector,
+            resource,
+            params: params?,
+            settings: settings?,
+            fallback,
+        })
     }
 
     fn find(&self, name: &str) -> Option<(&'static ActionSpec, Option<&'static Spec>)> {
@@ -199,7 +215,10 @@ impl Checker<'_> {
         match self.resources.get(id) {
             Ok(view) if view.resource_type == connector.name => Some(id.into()),
             Ok(view) => {
-                let message = format!("{} needs a resource of type {}, and {id} is a {}", config.name, connector.name, view.resource_type);
+                let message = format!(
+                    "{} needs a resource of type {}, and {id} is a {}",
+                    config.name, connector.name, view.resource_type
+                );
                 faults.push(Diagnostic::action(field, message));
                 None
             }
@@ -213,7 +232,12 @@ impl Checker<'_> {
 }
 
 fn in_params(field: &str, below: &str, error: &connector::ConfigError) -> Diagnostic {
-    let path = [field, below, error.key.as_str()].iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join(".");
+    let path = [field, below, error.key.as_str()]
+        .iter()
+        .filter(|part| !part.is_empty())
+        .copied()
+        .collect::<Vec<_>>()
+        .join(".");
     Diagnostic::action(path, error.message.clone())
 }
 

@@ -221,7 +221,13 @@ impl Engine {
     /// Ids of the rules with an action bound to this resource; the resource cannot be deleted before them.
     pub fn rules_using(&self, resource: &str) -> Vec<Str> {
         let uses = |entry: &Entry| {
-            entry.stored.spec.actions.iter().flat_map(|action| action.fallback.iter().chain([action])).any(|action| action.resource() == Some(resource))
+            entry
+                .stored
+                .spec
+                .actions
+                .iter()
+                .flat_map(|action| action.fallback.iter().chain([action]))
+                .any(|action| action.resource() == Some(resource))
         };
         self.inner.rules.read().iter().filter(|(_, entry)| uses(entry)).map(|(id, _)| id.clone()).collect()
     }
@@ -359,7 +365,8 @@ impl Inner {
             }
             Err(error) => {
                 if let Some(old) = old {
-                    let again = self.build(&id, old.spec.clone(), created_at_ms, Some(&old), Strictness::Restore).await?;
+                    let again =
+                        self.build(&id, old.spec.clone(), created_at_ms, Some(&old), Strictness::Restore).await?;
                     self.put(again).await?;
                 }
                 Err(error)
@@ -384,7 +391,9 @@ impl Inner {
     /// The asked-for id, checked, or a new one.
     fn id_for(&self, asked: Option<&Str>) -> Result<Str, Error> {
         if let Some(id) = asked {
-            let bad = id.is_empty() || id.len() > ID_BYTES_MAX || id.chars().any(|c| c.is_control() || c.is_whitespace() || c == '/');
+            let bad = id.is_empty()
+                || id.len() > ID_BYTES_MAX
+                || id.chars().any(|c| c.is_control() || c.is_whitespace() || c == '/');
             if bad {
                 let message = format!("{id:?} cannot be an id: 1 to {ID_BYTES_MAX} bytes without spaces and slashes");
                 return Err(Error::invalid(crate::Diagnostic::action("id", message)));

@@ -109,7 +109,9 @@ impl fmt::Display for Error {
                 }
                 Ok(())
             }
-            Self::NotFound(what) | Self::Conflict(what) | Self::Unavailable(what) | Self::Internal(what) => f.write_str(what),
+            Self::NotFound(what) | Self::Conflict(what) | Self::Unavailable(what) | Self::Internal(what) => {
+                f.write_str(what)
+            }
         }
     }
 }

@@ -59,7 +59,10 @@ impl Rule {
             return false;
         }
         let hints = &self.plan.topic_hints;
-        hints.is_empty() || topic.is_none() || kind != EventKind::MessagePublish || topic.is_some_and(|topic| hints.iter().any(|hint| model::filter_matches(hint, topic)))
+        hints.is_empty()
+            || topic.is_none()
+            || kind != EventKind::MessagePublish
+            || topic.is_some_and(|topic| hints.iter().any(|hint| model::filter_matches(hint, topic)))
     }
 
     /// Whether rows wait for room and publishers should too.

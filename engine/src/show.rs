@@ -21,7 +21,9 @@ pub(crate) fn rule(id: &Str, entry: &Entry, registry: &Registry) -> RuleView {
     let running = entry.running.as_ref();
     let actions = match running {
         Ok(rule) => rule.actions.iter().map(|running| action(running, registry)).collect(),
-        Err(error) => spec.actions.iter().enumerate().map(|(at, config)| idle(id, at, config, error, registry)).collect(),
+        Err(error) => {
+            spec.actions.iter().enumerate().map(|(at, config)| idle(id, at, config, error, registry)).collect()
+        }
     };
     RuleView {
         id: id.clone(),
@@ -137,7 +139,12 @@ pub(crate) fn samples(id: &Str, rule: &Rule, out: &mut Vec<Sample>) {
     push("rule_passed_total", "Events that gave rows.", Counter, metrics.passed as f64);
     push("rule_failed_total", "Events whose evaluation failed.", Counter, metrics.failed as f64);
     push("rule_no_result_total", "Events that gave no row.", Counter, metrics.no_result as f64);
-    push("rule_dropped_total", "Events not evaluated because the worker's queue was full.", Counter, metrics.dropped as f64);
+    push(
+        "rule_dropped_total",
+        "Events not evaluated because the worker's queue was full.",
+        Counter,
+        metrics.dropped as f64,
+    );
     push("rule_rows_total", "Rows produced.", Counter, metrics.rows as f64);
     push("rule_matched_rate", "Events matched in the last second.", Gauge, metrics.rate);
     for action in &rule.actions {

@@ -102,7 +102,8 @@ impl ActionConfig {
 
     /// Reads one action object; the error names the key.
     pub fn from_json(json: &Json) -> Result<Self, String> {
-        let object = json.as_object().ok_or("an action is an object such as {\"name\": \"inspect\", \"params\": {}}")?;
+        let object =
+            json.as_object().ok_or("an action is an object such as {\"name\": \"inspect\", \"params\": {}}")?;
         let mut config = Self::new("", Json::Object(JsonMap::new()));
         for (key, value) in object {
             match key.as_str() {

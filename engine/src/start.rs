@@ -69,8 +69,13 @@ impl Starter {
         let inspector = Arc::new(Inspector::new(1));
         match checked.connector {
             None => self.built_ins.sink(checked.spec, &checked.params, &checked.config.params, &inspector),
-            Some(_) => Binding { spec: checked.spec, params: checked.params, resource: checked.resource, rule: Str::new("rule:test") }
-                .sink(&self.resources),
+            Some(_) => Binding {
+                spec: checked.spec,
+                params: checked.params,
+                resource: checked.resource,
+                rule: Str::new("rule:test"),
+            }
+            .sink(&self.resources),
         }
     }
 
@@ -84,10 +89,14 @@ impl Starter {
         let mut fallback: Vec<Action> = Vec::new();
         for (number, checked) in checked.fallback.into_iter().enumerate() {
             let place = format!("{place}.fallback{number}");
-            fallback.push(Box::pin(self.action(rule, &place, CheckedAction { fallback: Vec::new(), ..checked }, inspector)).await?);
+            fallback.push(
+                Box::pin(self.action(rule, &place, CheckedAction { fallback: Vec::new(), ..checked }, inspector))
+                    .await?,
+            );
         }
         let field = format!("actions[{place}]");
-        let binding = Binding { spec: checked.spec, params: checked.params, resource: checked.resource, rule: rule.clone() };
+        let binding =
+            Binding { spec: checked.spec, params: checked.params, resource: checked.resource, rule: rule.clone() };
         let sink = match checked.connector {
             None => self.built_ins.sink(binding.spec, &binding.params, &checked.config.params, inspector),
             Some(_) => binding.sink(&self.resources),
@@ -113,7 +122,7 @@ impl Starter {
             clock: Arc::clone(&self.clock),
         };
         let handle = ActionHandle::start(parts).await.map_err(|error| match error.kind {
-            ErrorKind::Config => Error::invalid(Diagnostic::action(field, error.context.clone())),
+            ErrorKind::Config => Error::invalid(Diagnostic::action(field, error.context)),
             _ => Error::Unavailable(format!("the action {} cannot be started: {error}", checked.config.name)),
         })?;
         Ok(Action { config: checked.config, handle, fallback, binding, bound })

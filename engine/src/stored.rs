@@ -27,7 +27,8 @@ impl Stored {
 
 /// Every stored rule, by id.
 pub(crate) async fn load(kv: &Kv) -> Result<Vec<(Str, Stored)>, Error> {
-    let found = kv.scan(TABLE, b"").await.map_err(|error| Error::Unavailable(format!("the rules cannot be read: {error}")))?;
+    let found =
+        kv.scan(TABLE, b"").await.map_err(|error| Error::Unavailable(format!("the rules cannot be read: {error}")))?;
     found
         .into_iter()
         .map(|(key, value)| {
@@ -37,7 +38,10 @@ pub(crate) async fn load(kv: &Kv) -> Result<Vec<(Str, Stored)>, Error> {
             if stored.version == VERSION {
                 Ok((id, stored))
             } else {
-                Err(Error::Unavailable(format!("the stored rule {id} has version {}, this server reads {VERSION}", stored.version)))
+                Err(Error::Unavailable(format!(
+                    "the stored rule {id} has version {}, this server reads {VERSION}",
+                    stored.version
+                )))
             }
         })
         .collect()
@@ -45,7 +49,8 @@ pub(crate) async fn load(kv: &Kv) -> Result<Vec<(Str, Stored)>, Error> {
 
 /// Keeps a rule; durable when it returns.
 pub(crate) async fn save(kv: &Kv, id: &str, stored: &Stored) -> Result<(), Error> {
-    let json = serde_json::to_vec(stored).map_err(|error| Error::Internal(format!("the rule cannot be written: {error}")))?;
+    let json =
+        serde_json::to_vec(stored).map_err(|error| Error::Internal(format!("the rule cannot be written: {error}")))?;
     kv.put(TABLE, id.as_bytes().to_vec(), json)
         .await
         .map_err(|error| Error::Unavailable(format!("the rule cannot be stored: {error}")))

@@ -79,7 +79,9 @@ fn run(sql: &str, on_decode_error: Option<OnDecodeError>, event: &TestEvent) -> 
         .map_err(|message| TestOutcome::Error { class: "event".to_owned(), message, span: None })?;
     let view = EventView::new(&event);
     let rows = match sql::evaluate(&plan, &view) {
-        Outcome::Rows(rows) if rows.is_empty() => return Err(TestOutcome::NoMatch { reason: sql::explain_no_rows(&plan) }),
+        Outcome::Rows(rows) if rows.is_empty() => {
+            return Err(TestOutcome::NoMatch { reason: sql::explain_no_rows(&plan) });
+        }
         Outcome::Rows(rows) => rows,
         Outcome::NoMatch(reason) => return Err(TestOutcome::NoMatch { reason: reason.explain(&plan, &view) }),
         Outcome::Error(error) => {

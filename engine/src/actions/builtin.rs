@@ -7,9 +7,9 @@ use connector::{ActionSpec, BatchDefaults, Config, Error, Field, FieldKind, Reco
 use model::Clock;
 use serde_json::{Value as Json, json};
 
+use super::SinkResult;
 use super::inspect::{Inspect, Inspector};
 use super::republish::{Late, Republish};
-use super::SinkResult;
 
 /// Prints and keeps rows. Takes any parameters.
 pub(crate) static INSPECT: ActionSpec = ActionSpec {
@@ -89,11 +89,19 @@ pub(crate) struct BuiltIns {
 
 impl BuiltIns {
     /// The sink of a built-in action.
-    pub(crate) fn sink(&self, spec: &'static ActionSpec, config: &Config, params: &Json, inspector: &Arc<Inspector>) -> SinkResult {
+    pub(crate) fn sink(
+        &self,
+        spec: &'static ActionSpec,
+        config: &Config,
+        params: &Json,
+        inspector: &Arc<Inspector>,
+    ) -> SinkResult {
         match spec.name {
             "inspect" => Ok(Arc::new(Inspect::new(Arc::clone(inspector), params.clone(), Arc::clone(&self.clock)))),
             "do_nothing" => Ok(Arc::new(DoNothing)),
-            _ => Ok(Arc::new(Republish::new(config, Arc::clone(&self.publish), Arc::clone(&self.clock), self.hops_max)?)),
+            _ => {
+                Ok(Arc::new(Republish::new(config, Arc::clone(&self.publish), Arc::clone(&self.clock), self.hops_max)?))
+            }
         }
     }
 }

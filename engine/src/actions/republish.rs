@@ -38,7 +38,12 @@ pub(super) struct Republish {
 }
 
 impl Republish {
-    pub(super) fn new(config: &Config, publish: Arc<Late>, clock: Arc<dyn Clock>, hops_max: usize) -> Result<Self, Error> {
+    pub(super) fn new(
+        config: &Config,
+        publish: Arc<Late>,
+        clock: Arc<dyn Clock>,
+        hops_max: usize,
+    ) -> Result<Self, Error> {
         let topic = Template::parse(config.text("target_topic").unwrap_or_default())?;
         let payload = match config.text("payload_tmpl") {
             None | Some("") => None,
@@ -60,7 +65,8 @@ impl Republish {
             return Err(Error::permanent(ErrorKind::Rejected, why));
         }
         if record.passed_rules.len() >= self.hops_max {
-            let why = format!("the message has passed {} rules ({}), the most there may be", self.hops_max, chain(record));
+            let why =
+                format!("the message has passed {} rules ({}), the most there may be", self.hops_max, chain(record));
             return Err(Error::permanent(ErrorKind::Rejected, why));
         }
         let topic = self.topic.text(&record.row);

@@ -58,27 +58,35 @@ impl Error {
             DataFusionError::NotImplemented(_) => "one query at a time".to_owned(),
             other => other.strip_backtrace(),
         };
-        let text = text.trim_start_matches("sql parser error: ").trim_start_matches("ParserError(\"").trim_end_matches("\")");
+        let text =
+            text.trim_start_matches("sql parser error: ").trim_start_matches("ParserError(\"").trim_end_matches("\")");
         let (message, at) = split_position(text);
         Self { kind: ErrorKind::Parse, message, at }
     }
 
     pub(super) fn plan(error: &DataFusionError) -> Self {
-        let at = error.diagnostic().and_then(|diagnostic| diagnostic.span).map(|span| (span.start.line, span.start.column));
+        let at =
+            error.diagnostic().and_then(|diagnostic| diagnostic.span).map(|span| (span.start.line, span.start.column));
         Self { kind: ErrorKind::Plan, message: message(error), at }
     }
 
     pub(super) fn refused(error: &DataFusionError) -> Self {
         let what = message(error);
         let what = what.rsplit_once(": ").map_or(what.as_str(), |(_, what)| what);
-        Self::new(ErrorKind::Refused, format!("weir query only reads: {what} is refused; write SELECT, WITH, SHOW TABLES, DESCRIBE or EXPLAIN"))
+        Self::new(
+            ErrorKind::Refused,
+            format!("weir query only reads: {what} is refused; write SELECT, WITH, SHOW TABLES, DESCRIBE or EXPLAIN"),
+        )
     }
 
     pub(super) fn execution(error: &DataFusionError) -> Self {
         match error.find_root() {
             DataFusionError::ResourcesExhausted(_) => Self::new(
                 ErrorKind::Memory,
-                format!("the query needs more memory than allowed; filter more, or group by fewer values ({})", message(error)),
+                format!(
+                    "the query needs more memory than allowed; filter more, or group by fewer values ({})",
+                    message(error)
+                ),
             ),
             _ => Self::new(ErrorKind::Execution, message(error)),
         }
@@ -111,7 +119,13 @@ impl std::error::Error for Error {}
 fn message(error: &DataFusionError) -> String {
     let text = error.find_root().strip_backtrace();
     let mut rest = text.as_str();
-    for class in ["Schema error: ", "Error during planning: ", "This feature is not implemented: ", "Execution error: ", "Arrow error: "] {
+    for class in [
+        "Schema error: ",
+        "Error during planning: ",
+        "This feature is not implemented: ",
+        "Execution error: ",
+        "Arrow error: ",
+    ] {
         rest = rest.strip_prefix(class).unwrap_or(rest);
     }
     rest.to_owned()

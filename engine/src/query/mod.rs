@@ -84,7 +84,8 @@ fn session(limits: Limits) -> Result<SessionContext, Error> {
         .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
         .build_arc()
         .map_err(|error| Error::plan(&error))?;
-    let mut config = SessionConfig::new().with_information_schema(true).with_target_partitions(limits.parallelism.max(1));
+    let mut config =
+        SessionConfig::new().with_information_schema(true).with_target_partitions(limits.parallelism.max(1));
     config.options_mut().sql_parser.enable_ident_normalization = false;
     config.options_mut().sql_parser.collect_spans = true;
     Ok(SessionContext::new_with_config_rt(config, runtime))

@@ -41,7 +41,8 @@ impl SnapshotTable {
             .columns
             .iter()
             .map(|column| {
-                let data_type: DataType = column.data_type.parse().map_err(|error| bad(format!("column {}: {error}", column.name)))?;
+                let data_type: DataType =
+                    column.data_type.parse().map_err(|error| bad(format!("column {}: {error}", column.name)))?;
                 Ok(Arc::new(Field::new(&column.name, data_type, true)))
             })
             .collect::<Result<Fields, Error>>()?;
@@ -73,7 +74,9 @@ impl SnapshotTable {
         }
         Ok(Self {
             schema: Arc::new(Schema::new(fields)),
-            scan_schema: TableSchema::builder(Arc::new(Schema::new(stored))).with_table_partition_cols(partition).build(),
+            scan_schema: TableSchema::builder(Arc::new(Schema::new(stored)))
+                .with_table_partition_cols(partition)
+                .build(),
             places,
             files,
             bytes: table.files.iter().map(|file| file.bytes).sum(),

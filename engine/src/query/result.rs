@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use datafusion::arrow::array::{Array, AsArray as _, RecordBatch};
 use datafusion::arrow::datatypes::{
-    DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, Schema, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, Schema, UInt8Type, UInt16Type,
+    UInt32Type, UInt64Type,
 };
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -39,7 +40,11 @@ impl QueryResult {
         let columns = schema
             .fields()
             .iter()
-            .map(|field| Column { name: field.name().clone(), data_type: field.data_type().to_string(), numeric: field.data_type().is_numeric() })
+            .map(|field| Column {
+                name: field.name().clone(),
+                data_type: field.data_type().to_string(),
+                numeric: field.data_type().is_numeric(),
+            })
             .collect();
         Self { columns, rows: Vec::new(), truncated: false }
     }
@@ -50,7 +55,12 @@ impl QueryResult {
         self.truncated |= batch.num_rows() > room;
         let failed = |error: ArrowError| Error::new(ErrorKind::Execution, error.to_string());
         for row in 0..batch.num_rows().min(room) {
-            let values = batch.columns().iter().map(|column| json(column.as_ref(), row)).collect::<Result<_, _>>().map_err(failed)?;
+            let values = batch
+                .columns()
+                .iter()
+                .map(|column| json(column.as_ref(), row))
+                .collect::<Result<_, _>>()
+                .map_err(failed)?;
             self.rows.push(values);
         }
         Ok(!self.truncated)
@@ -123,7 +133,9 @@ impl QueryResult {
     }
 
     fn objects(&self) -> impl Iterator<Item = Json> + '_ {
-        self.rows.iter().map(|row| Json::Object(self.columns.iter().map(|column| column.name.clone()).zip(row.iter().cloned()).collect()))
+        self.rows.iter().map(|row| {
+            Json::Object(self.columns.iter().map(|column| column.name.clone()).zip(row.iter().cloned()).collect())
+        })
     }
 }
 
@@ -138,7 +150,11 @@ fn text(value: &Json) -> String {
 /// Control characters would break the table's lines, or the terminal.
 fn one_line(value: &Json) -> String {
     let text = text(value);
-    if text.contains(char::is_control) { text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect() } else { text }
+    if text.contains(char::is_control) {
+        text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    } else {
+        text
+    }
 }
 
 fn width(text: &str) -> usize {
@@ -173,7 +189,8 @@ fn json(array: &dyn Array, row: usize) -> Result<Json, ArrowError> {
             let text = array.as_primitive::<Float32Type>().value(row).to_string();
             text.parse::<serde_json::Number>().map_or(Json::Null, Json::Number)
         }
-        DataType::Float64 => serde_json::Number::from_f64(array.as_primitive::<Float64Type>().value(row)).map_or(Json::Null, Json::Number),
+        DataType::Float64 => serde_json::Number::from_f64(array.as_primitive::<Float64Type>().value(row))
+            .map_or(Json::Null, Json::Number),
         DataType::Binary => bytes(array.as_binary::<i32>().value(row)),
         DataType::LargeBinary => bytes(array.as_binary::<i64>().value(row)),
         DataType::BinaryView => bytes(array.as_binary_view().value(row)),
@@ -185,7 +202,13 @@ fn json(array: &dyn Array, row: usize) -> Result<Json, ArrowError> {
         DataType::LargeList(_) => list(array.as_list::<i64>().value(row).as_ref())?,
         DataType::Struct(fields) => {
             let columns = array.as_struct().columns();
-            Json::Object(fields.iter().zip(columns).map(|(field, column)| Ok((field.name().clone(), json(column, row)?))).collect::<Result<_, ArrowError>>()?)
+            Json::Object(
+                fields
+                    .iter()
+                    .zip(columns)
+                    .map(|(field, column)| Ok((field.name().clone(), json(column, row)?)))
+                    .collect::<Result<_, ArrowError>>()?,
+            )
         }
         _ => Json::String(formatted(array, row)?),
     })

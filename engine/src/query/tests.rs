@@ -13,12 +13,17 @@ use super::*;
 fn file(folder: &Path, name: &str, site: Option<&str>, columns: Vec<(&str, ArrayRef)>) -> DataFile {
     let path = folder.join(name);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true))).unwrap();
+    let batch =
+        RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true))).unwrap();
     let mut writer = ArrowWriter::try_new(File::create(&path).unwrap(), batch.schema(), None).unwrap();
     writer.write(&batch).unwrap();
     writer.close().unwrap();
     let bytes = std::fs::metadata(&path).unwrap().len();
-    DataFile { path: path.to_str().unwrap().to_owned(), bytes, partition: vec![("site".to_owned(), site.map(str::to_owned))] }
+    DataFile {
+        path: path.to_str().unwrap().to_owned(),
+        bytes,
+        partition: vec![("site".to_owned(), site.map(str::to_owned))],
+    }
 }
 
 /// Two files of `readings`: the older without the column `unit`; and an empty table.
@@ -27,7 +32,12 @@ fn tables(folder: &Path) -> Vec<Table> {
     let ints = |values: &[i64]| -> ArrayRef { Arc::new(Int64Array::from(values.to_vec())) };
     let floats = |values: &[f64]| -> ArrayRef { Arc::new(Float64Array::from(values.to_vec())) };
     let files = vec![
-        file(folder, "site=a%2Fb%20c/1.parquet", Some("a/b c"), vec![("deviceId", ints(&[1, 2])), ("temp", floats(&[20.5, 31.0]))]),
+        file(
+            folder,
+            "site=a%2Fb%20c/1.parquet",
+            Some("a/b c"),
+            vec![("deviceId", ints(&[1, 2])), ("temp", floats(&[20.5, 31.0]))],
+        ),
         file(
             folder,
             "site=x/2.parquet",
@@ -44,7 +54,13 @@ fn tables(folder: &Path) -> Vec<Table> {
         name: "readings".to_owned(),
         location: folder.to_str().unwrap().to_owned(),
         version: 1,
-        columns: vec![column("deviceId", "Int64"), column("site", "Utf8"), column("temp", "Float64"), column("unit", "Utf8"), column("raw", "Binary")],
+        columns: vec![
+            column("deviceId", "Int64"),
+            column("site", "Utf8"),
+            column("temp", "Float64"),
+            column("unit", "Utf8"),
+            column("raw", "Binary"),
+        ],
         partition_columns: vec!["site".to_owned()],
         files,
     };
@@ -76,10 +92,19 @@ async fn queries_answer_over_exactly_the_files_of_the_snapshot() {
         ),
         ("SELECT count(*) AS n, AVG(temp) AS t FROM readings WHERE site = 'a/b c'", json!([{"n": 2, "t": 25.75}])),
         ("select deviceId from readings where site is null", json!([{"deviceId": 3}])),
-        ("WITH hot AS (SELECT * FROM readings WHERE temp > 30 AND temp < 1e9) SELECT deviceId FROM hot", json!([{"deviceId": 2}])),
+        (
+            "WITH hot AS (SELECT * FROM readings WHERE temp > 30 AND temp < 1e9) SELECT deviceId FROM hot",
+            json!([{"deviceId": 2}]),
+        ),
         ("SELECT * FROM \"empty-table\"", json!([])),
-        ("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' ORDER BY 1", json!([{"table_name": "empty-table"}, {"table_name": "readings"}])),
-        ("SELECT site, count(*) AS n FROM readings GROUP BY site ORDER BY n DESC", json!([{"site": "a/b c", "n": 2}, {"site": null, "n": 1}])),
+        (
+            "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' ORDER BY 1",
+            json!([{"table_name": "empty-table"}, {"table_name": "readings"}]),
+        ),
+        (
+            "SELECT site, count(*) AS n FROM readings GROUP BY site ORDER BY n DESC",
+            json!([{"site": "a/b c", "n": 2}, {"site": null, "n": 1}]),
+        ),
         ("SELECT CAST(9223372036854775807 AS DECIMAL(38,0)) + 1 AS n;", json!([{"n": 9223372036854775808_u64}])),
     ] {
         assert_eq!(query(sql).await.map(|result| result.to_json()), Ok(expected), "{sql}");
@@ -103,16 +128,56 @@ async fn errors_say_where_and_what_to_write() {
         ("SELECT temp\nFROM readings WHERE", ErrorKind::Parse, "Expected: an expression, found: EOF"),
         (" ; ", ErrorKind::Parse, "the query is empty; write for example SELECT * FROM readings"),
         ("SELECT 1; SELECT 2", ErrorKind::Parse, "one query at a time"),
-        ("SELECT * FROM reading", ErrorKind::UnknownTable, "there is no table reading; the tables are empty-table, readings"),
-        ("SELECT * FROM Readings", ErrorKind::UnknownTable, "there is no table Readings; names are case-sensitive, did you mean readings?"),
-        ("SELECT * FROM '/etc/passwd'", ErrorKind::UnknownTable, "there is no table /etc/passwd; the tables are empty-table, readings"),
-        ("EXPLAIN SELECT * FROM nope", ErrorKind::UnknownTable, "there is no table nope; the tables are empty-table, readings"),
-        ("DROP TABLE readings", ErrorKind::Refused, "weir query only reads: DropTable is refused; write SELECT, WITH, SHOW TABLES, DESCRIBE or EXPLAIN"),
-        ("INSERT INTO readings (temp) VALUES (1)", ErrorKind::Refused, "weir query only reads: Insert Into is refused; write SELECT, WITH, SHOW TABLES, DESCRIBE or EXPLAIN"),
-        ("COPY readings TO '/tmp/x.csv'", ErrorKind::Refused, "weir query only reads: COPY is refused; write SELECT, WITH, SHOW TABLES, DESCRIBE or EXPLAIN"),
-        ("CREATE EXTERNAL TABLE p STORED AS CSV LOCATION '/etc/passwd'", ErrorKind::Refused, "weir query only reads: CreateExternalTable is refused; write SELECT, WITH, SHOW TABLES, DESCRIBE or EXPLAIN"),
-        ("EXPLAIN ANALYZE INSERT INTO readings (temp) VALUES (1)", ErrorKind::Refused, "weir query only reads: Insert Into is refused; write SELECT, WITH, SHOW TABLES, DESCRIBE or EXPLAIN"),
-        ("SET datafusion.execution.batch_size = 1", ErrorKind::Refused, "weir query only reads: SetVariable is refused; write SELECT, WITH, SHOW TABLES, DESCRIBE or EXPLAIN"),
+        (
+            "SELECT * FROM reading",
+            ErrorKind::UnknownTable,
+            "there is no table reading; the tables are empty-table, readings",
+        ),
+        (
+            "SELECT * FROM Readings",
+            ErrorKind::UnknownTable,
+            "there is no table Readings; names are case-sensitive, did you mean readings?",
+        ),
+        (
+            "SELECT * FROM '/etc/passwd'",
+            ErrorKind::UnknownTable,
+            "there is no table /etc/passwd; the tables are empty-table, readings",
+        ),
+        (
+            "EXPLAIN SELECT * FROM nope",
+            ErrorKind::UnknownTable,
+            "there is no table nope; the tables are empty-table, readings",
+        ),
+        (
+            "DROP TABLE readings",
+            ErrorKind::Refused,
+            "weir query only reads: DropTable is refused; write SELECT, WITH, SHOW TABLES, DESCRIBE or EXPLAIN",
+        ),
+        (
+            "INSERT INTO readings (temp) VALUES (1)",
+            ErrorKind::Refused,
+            "weir query only reads: Insert Into is refused; write SELECT, WITH, SHOW TABLES, DESCRIBE or EXPLAIN",
+        ),
+        (
+            "COPY readings TO '/tmp/x.csv'",
+            ErrorKind::Refused,
+            "weir query only reads: COPY is refused; write SELECT, WITH, SHOW TABLES, DESCRIBE or EXPLAIN",
+        ),
+        (
+            "CREATE EXTERNAL TABLE p STORED AS CSV LOCATION '/etc/passwd'",
+            ErrorKind::Refused,
+            "weir query only reads: CreateExternalTable is refused; write SELECT, WITH, SHOW TABLES, DESCRIBE or EXPLAIN",
+        ),
+        (
+            "EXPLAIN ANALYZE INSERT INTO readings (temp) VALUES (1)",
+            ErrorKind::Refused,
+            "weir query only reads: Insert Into is refused; write SELECT, WITH, SHOW TABLES, DESCRIBE or EXPLAIN",
+        ),
+        (
+            "SET datafusion.execution.batch_size = 1",
+            ErrorKind::Refused,
+            "weir query only reads: SetVariable is refused; write SELECT, WITH, SHOW TABLES, DESCRIBE or EXPLAIN",
+        ),
         ("SELECT 1 / 0", ErrorKind::Execution, "Divide by zero error"),
     ] {
         let error = query(sql).await.unwrap_err();

@@ -149,7 +149,10 @@ fn places(rule: &Rule) -> Vec<Place<'_>> {
             sql::plan::Source::TopicFilter(filter) if !by_hint => places.push(Place::Topic(filter)),
             sql::plan::Source::TopicFilter(_) => {}
             sql::plan::Source::Event { kinds, .. } => places.extend(
-                kinds.iter().filter(|kind| !(by_hint && **kind == EventKind::MessagePublish)).map(|kind| Place::Kind(*kind)),
+                kinds
+                    .iter()
+                    .filter(|kind| !(by_hint && **kind == EventKind::MessagePublish))
+                    .map(|kind| Place::Kind(*kind)),
             ),
         }
     }

@@ -11,7 +11,9 @@ use crate::rule::Rule;
 const LEVELS: [&str; 4] = ["a", "b", "", "$SYS"];
 
 fn topic() -> impl Strategy<Value = String> {
-    prop::collection::vec(prop::sample::select(&LEVELS[..]), 1..5).prop_map(|levels| levels.join("/")).prop_filter("no topic", |topic| !topic.is_empty())
+    prop::collection::vec(prop::sample::select(&LEVELS[..]), 1..5)
+        .prop_map(|levels| levels.join("/"))
+        .prop_filter("no topic", |topic| !topic.is_empty())
 }
 
 fn filter() -> impl Strategy<Value = String> {
@@ -29,7 +31,8 @@ fn statement() -> impl Strategy<Value = String> {
         filter().prop_map(|filter| format!("SELECT topic FROM \"{filter}\"")),
         (filter(), filter()).prop_map(|(a, b)| format!("SELECT topic FROM \"{a}\", \"{b}\"")),
         filter().prop_map(|filter| format!("SELECT topic FROM \"message.publish\" WHERE topic =~ '{filter}'")),
-        (filter(), topic()).prop_map(|(filter, topic)| format!("SELECT topic FROM \"{filter}\" WHERE topic = '{topic}' AND qos = 1")),
+        (filter(), topic())
+            .prop_map(|(filter, topic)| format!("SELECT topic FROM \"{filter}\" WHERE topic = '{topic}' AND qos = 1")),
         Just("SELECT * FROM \"message.publish\"".to_owned()),
         Just("SELECT * FROM \"client.connected\"".to_owned()),
     ]

@@ -40,7 +40,9 @@ impl Tap {
 /// Whose events stay in order: the publishing client's, else those of one topic.
 fn source_of(event: &Event) -> &str {
     match &event.body {
-        Body::Publish(message) => message.publisher.as_ref().map_or(message.topic.as_str(), |client| client.client_id.as_str()),
+        Body::Publish(message) => {
+            message.publisher.as_ref().map_or(message.topic.as_str(), |client| client.client_id.as_str())
+        }
         Body::Fields(row) => ["from_clientid", "clientid", "client_id", "topic"]
             .into_iter()
             .find_map(|name| row.get(name).and_then(Value::as_text))

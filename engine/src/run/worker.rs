@@ -37,7 +37,9 @@ pub(crate) async fn run(queue: Arc<Queue>, limits: Limits) {
             Ok((submissions, answers)) => {
                 drop(model::task::spawn("engine-admission", settle(submissions, answers)));
             }
-            Err(_) => tracing::error!(task = "engine-worker", "a rule panicked; its batch was lost and the engine goes on"),
+            Err(_) => {
+                tracing::error!(task = "engine-worker", "a rule panicked; its batch was lost and the engine goes on")
+            }
         }
         // A batch is CPU work: other tasks of this thread get their turn between two of them.
         tokio::task::yield_now().await;

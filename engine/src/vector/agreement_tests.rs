@@ -53,7 +53,12 @@ fn scalar() -> impl Strategy<Value = String> {
 
 /// A payload; mostly one kind for each field, as devices send, and sometimes anything.
 fn payload() -> impl Strategy<Value = String> {
-    let whole = (prop::option::weighted(0.9, scalar()), prop::option::weighted(0.9, scalar()), prop::option::of(scalar()), prop::option::of(prop::collection::vec(scalar(), 0..4)))
+    let whole = (
+        prop::option::weighted(0.9, scalar()),
+        prop::option::weighted(0.9, scalar()),
+        prop::option::of(scalar()),
+        prop::option::of(prop::collection::vec(scalar(), 0..4)),
+    )
         .prop_map(|(x, y, s, l)| {
             let mut fields: Vec<String> = Vec::new();
             fields.extend(x.map(|x| format!("\"x\":{x}")));
@@ -62,7 +67,8 @@ fn payload() -> impl Strategy<Value = String> {
             fields.extend(l.map(|l| format!("\"l\":[{}]", l.join(","))));
             format!("{{{}}}", fields.join(","))
         });
-    let plain = (0_i64..5, 0_i64..5, "[ab]{0,2}").prop_map(|(x, y, s)| format!("{{\"x\":{x},\"y\":{y},\"s\":\"{s}\"}}"));
+    let plain =
+        (0_i64..5, 0_i64..5, "[ab]{0,2}").prop_map(|(x, y, s)| format!("{{\"x\":{x},\"y\":{y},\"s\":\"{s}\"}}"));
     prop_oneof![
         6 => whole,
         3 => plain,
@@ -112,8 +118,9 @@ proptest! {
 
 #[test]
 fn a_failing_row_fails_alone() {
-    let events: Vec<Event> =
-        ["{\"x\":1}", "{\"x\":\"a\"}", "no json", "{\"x\":3}"].map(|payload| event(("t", 0, payload.to_owned()))).into();
+    let events: Vec<Event> = ["{\"x\":1}", "{\"x\":\"a\"}", "no json", "{\"x\":3}"]
+        .map(|payload| event(("t", 0, payload.to_owned())))
+        .into();
     let evaluator = Evaluator::new("SELECT payload.x * 2 as y FROM \"t\"", None).unwrap();
     let kinds: Vec<&str> = evaluator
         .evaluate(&events, Form::Columns)

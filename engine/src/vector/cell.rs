@@ -48,7 +48,7 @@ impl Fail {
         self
     }
 
-    pub(crate) fn into_row_error(self: Box<Self>, otherwise: Class) -> RowError {
+    pub(crate) fn into_row_error(self, otherwise: Class) -> RowError {
         RowError {
             class: self.class.unwrap_or(otherwise),
             message: self.message,

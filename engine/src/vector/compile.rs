@@ -109,7 +109,7 @@ impl<'p> Compiler<'p> {
             ),
         };
         let args = args.into_iter().map(|arg| self.expr(arg)).collect::<Option<Vec<_>>>()?;
-        Some(Node::new(op, args))
+        Some(Node::expr(op, args))
     }
 
     /// A call. One that depends on the world, or changes it, must run exactly when the row form runs it.
@@ -124,7 +124,7 @@ impl<'p> Compiler<'p> {
         }
         let mut args = args.iter().map(|arg| self.expr(arg)).collect::<Option<Vec<_>>>()?;
         args.push(column("time", TIME));
-        Some(Node::new(Op::Call(function, span), args))
+        Some(Node::expr(Op::Call(function, span), args))
     }
 
     /// An alias that several places use becomes a column of its own, behind those it uses itself.
@@ -134,7 +134,7 @@ impl<'p> Compiler<'p> {
             None => {
                 let shared = self.plan.lets.get(index).filter(|shared| !shared.per_item)?;
                 let value = self.expr(&shared.expr)?;
-                self.lets.push((index, Node::new(Op::Within(shared.class), vec![value])));
+                self.lets.push((index, Node::expr(Op::Within(shared.class), vec![value])));
                 self.lets.len() - 1
             }
         };

@@ -138,7 +138,11 @@ fn fold(args: &[ColumnarValue], all: bool) -> Option<ArrayRef> {
     let rows = columns.first()?.len();
     let is_true = |column: &&BooleanArray, row: usize| column.is_valid(row) && column.value(row);
     let row = |row: usize| {
-        if all { columns.iter().all(|column| is_true(column, row)) } else { columns.iter().any(|column| is_true(column, row)) }
+        if all {
+            columns.iter().all(|column| is_true(column, row))
+        } else {
+            columns.iter().any(|column| is_true(column, row))
+        }
     };
     Some(Arc::new((0..rows).map(|at| Some(row(at))).collect::<BooleanArray>()))
 }
@@ -166,6 +170,7 @@ fn ints(op: ArithmeticOp, left: &Int64Array, right: impl Fn(usize) -> i64) -> Op
         ArithmeticOp::Multiply => i64::checked_mul,
         _ => return None,
     };
-    let values = left.values().iter().enumerate().map(|(row, a)| apply(*a, right(row))).collect::<Option<Vec<i64>>>()?;
+    let values =
+        left.values().iter().enumerate().map(|(row, a)| apply(*a, right(row))).collect::<Option<Vec<i64>>>()?;
     Some(Arc::new(Int64Array::from(values)))
 }

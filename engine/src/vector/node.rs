@@ -29,16 +29,29 @@ pub(super) enum Op {
     Negate(Span),
     Compare(CompareOp, Span),
     TopicMatch(Span),
-    Like { negated: bool, span: Span },
-    Between { negated: bool, span: Span },
+    Like {
+        negated: bool,
+        span: Span,
+    },
+    Between {
+        negated: bool,
+        span: Span,
+    },
     /// The value, then the items.
-    In { negated: bool },
-    IsNull { negated: bool },
+    In {
+        negated: bool,
+    },
+    IsNull {
+        negated: bool,
+    },
     And,
     Or,
     Not,
     /// The operand if there is one, then `when, then` pairs, then ELSE if there is one.
-    Case { operand: bool, branches: usize },
+    Case {
+        operand: bool,
+        branches: usize,
+    },
     /// The arguments, then the time of the event in milliseconds.
     Call(&'static sql::Function, Span),
     List,
@@ -48,7 +61,10 @@ pub(super) enum Op {
     GetIndex,
     Slice(Span),
     Range(Span),
-    Put { path: Box<[PutStep]>, decode: bool },
+    Put {
+        path: Box<[PutStep]>,
+        decode: bool,
+    },
     /// Names the clause of a failure that has none yet.
     Within(Class),
 }
@@ -62,7 +78,8 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub(super) fn new(op: Op, args: Vec<Arc<dyn PhysicalExpr>>) -> Arc<dyn PhysicalExpr> {
+    /// The expression of an operator.
+    pub(super) fn expr(op: Op, args: Vec<Arc<dyn PhysicalExpr>>) -> Arc<dyn PhysicalExpr> {
         let label = format!("{op:?}");
         Arc::new(Self { op, args, label })
     }
@@ -242,7 +259,7 @@ impl PhysicalExpr for Node {
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn PhysicalExpr>>) -> DfResult<Arc<dyn PhysicalExpr>> {
-        Ok(Self::new(self.op.clone(), children))
+        Ok(Self::expr(self.op.clone(), children))
     }
 
     fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -26,8 +26,11 @@ pub(crate) struct Program {
     /// `None`: WHERE is for the row form only.
     conjuncts: Option<Vec<Arc<dyn PhysicalExpr>>>,
     /// `None`: the outputs are for the row form only.
-    outputs: Option<(Arc<[Str]>, Vec<(Out, Span)>)>,
+    outputs: Option<Outputs>,
 }
+
+/// The names of the output columns, and each column with its place in the text.
+type Outputs = (Arc<[Str]>, Vec<(Out, Span)>);
 
 /// One output column.
 enum Out {
@@ -55,9 +58,11 @@ impl Program {
         };
         let where_lets = compiler.lets.len();
         let outputs = match (&plan.shape, &plan.names) {
-            (Shape::Select { outputs }, Some(names)) => {
-                outputs.iter().map(|output| out(&mut compiler, output)).collect::<Option<Vec<_>>>().map(|outs| (Arc::clone(names), outs))
-            }
+            (Shape::Select { outputs }, Some(names)) => outputs
+                .iter()
+                .map(|output| out(&mut compiler, output))
+                .collect::<Option<Vec<_>>>()
+                .map(|outs| (Arc::clone(names), outs)),
             _ => None,
         };
         let mut lets: Vec<_> = compiler.lets.into_iter().map(|(_, expr)| expr).collect();
@@ -67,7 +72,8 @@ impl Program {
 
     /// Whether running it can be better than the row form: it computes something, or rejects rows.
     pub(crate) fn is_useful(&self) -> bool {
-        let computes = self.outputs.as_ref().is_some_and(|(_, outs)| outs.iter().any(|(out, _)| matches!(out, Out::Computed(_))));
+        let computes =
+            self.outputs.as_ref().is_some_and(|(_, outs)| outs.iter().any(|(out, _)| matches!(out, Out::Computed(_))));
         self.conjuncts.as_ref().is_some_and(|conjuncts| !conjuncts.is_empty() || computes)
     }
 
@@ -141,8 +147,11 @@ impl Program {
             let cells: Vec<Source<'_>> = (0..rows.views.len()).map(|row| rows.read(row, *read)).collect();
             columns.push(to_array(&cells));
         }
-        let fields: Vec<Field> =
-            columns.iter().enumerate().map(|(at, column)| Field::new(format!("c{at}"), column.data_type().clone(), true)).collect();
+        let fields: Vec<Field> = columns
+            .iter()
+            .enumerate()
+            .map(|(at, column)| Field::new(format!("c{at}"), column.data_type().clone(), true))
+            .collect();
         let options = RecordBatchOptions::new().with_row_count(Some(rows.views.len()));
         Ok(RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?)
     }
@@ -210,7 +219,14 @@ impl Rows<'_> {
     }
 
     /// The row of an event that passed WHERE; `at` is its place in the computed columns.
-    fn output(&self, row: usize, at: usize, names: &Arc<[Str]>, outputs: &[(Out, Span)], computed: &[Option<ArrayRef>]) -> Outcome {
+    fn output(
+        &self,
+        row: usize,
+        at: usize,
+        names: &Arc<[Str]>,
+        outputs: &[(Out, Span)],
+        computed: &[Option<ArrayRef>],
+    ) -> Outcome {
         let mut values = Vec::with_capacity(outputs.len());
         for ((output, span), column) in outputs.iter().zip(computed) {
             let value: Cell = match (output, column) {

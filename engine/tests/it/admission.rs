@@ -69,7 +69,8 @@ async fn rows_on_disk_are_delivered_after_a_restart() {
 
     let server = Server::start(folder.path(), Settings::default()).await;
     server.until(&rule.id, |view| view.actions[0].metrics.success == 10).await;
-    let topics: Vec<String> = server.published.messages.lock().iter().map(|message| message.topic.to_string()).collect();
+    let topics: Vec<String> =
+        server.published.messages.lock().iter().map(|message| message.topic.to_string()).collect();
     assert_eq!(topics, (0..10).map(|n| format!("out/{n}")).collect::<Vec<_>>(), "in their order");
     server.stop().await;
 }

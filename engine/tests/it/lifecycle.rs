@@ -21,11 +21,15 @@ async fn a_rule_shapes_rows_and_counts() {
         assert!(matches!(server.publish("t/a", payload), Admission::Done));
     }
     assert!(matches!(server.publish("u", "{\"x\":9}"), Admission::Done));
-    let view = server.until(&rule.id, |view| view.metrics.passed + view.metrics.failed + view.metrics.no_result == 5).await;
+    let view =
+        server.until(&rule.id, |view| view.metrics.passed + view.metrics.failed + view.metrics.no_result == 5).await;
     let metrics = &view.metrics;
     assert_eq!((metrics.matched, metrics.passed, metrics.failed, metrics.no_result, metrics.rows), (5, 1, 2, 2, 1));
     assert_eq!(view.failures.len(), 2);
-    assert_eq!((view.failures[0].class.as_str(), view.failures[0].input["payload"].as_str()), ("where", Some("no json")));
+    assert_eq!(
+        (view.failures[0].class.as_str(), view.failures[0].input["payload"].as_str()),
+        ("where", Some("no json"))
+    );
     server.until(&rule.id, |view| view.actions[0].metrics.success == 1).await;
     let seen = server.engine.inspections(&rule.id).unwrap();
     assert_eq!((seen.len(), &seen[0].row, &seen[0].params), (1, &json!({"x": 2, "topic": "t/a"}), &json!({"a": 1})));
@@ -44,20 +48,47 @@ async fn what_cannot_work_is_refused_with_its_place() {
         ("SELEC * FROM \"t\"", inspect(), "line 1, column 1"),
         ("SELECT nope(1) as a FROM \"t\"", inspect(), "nope"),
         (ok, json!([]), "at least one action"),
-        (ok, json!([{"name": "inspekt"}]), "actions[0].name: there is no action \"inspekt\"; known: do_nothing, inspect, republish"),
-        (ok, json!([{"name": "republish", "params": {"target_topic": "u", "payload_tmpl": "${y}"}}]), "actions[0].params.payload_tmpl: ${y} is never there: the rule's output is x"),
+        (
+            ok,
+            json!([{"name": "inspekt"}]),
+            "actions[0].name: there is no action \"inspekt\"; known: do_nothing, inspect, republish",
+        ),
+        (
+            ok,
+            json!([{"name": "republish", "params": {"target_topic": "u", "payload_tmpl": "${y}"}}]),
+            "actions[0].params.payload_tmpl: ${y} is never there: the rule's output is x",
+        ),
         (ok, json!([{"name": "republish", "params": {"target_topic": "u"}}]), "payload_tmpl was not set"),
-        (ok, json!([{"name": "republish", "params": {"target_topic": "t/out", "payload_tmpl": "${x}"}}]), "would select its own output"),
-        (ok, json!([{"name": "republish", "params": {"target_topic": "t/${x}", "payload_tmpl": "${x}"}}]), "would select its own output"),
+        (
+            ok,
+            json!([{"name": "republish", "params": {"target_topic": "t/out", "payload_tmpl": "${x}"}}]),
+            "would select its own output",
+        ),
+        (
+            ok,
+            json!([{"name": "republish", "params": {"target_topic": "t/${x}", "payload_tmpl": "${x}"}}]),
+            "would select its own output",
+        ),
         (ok, json!([{"name": "republish", "params": {"target_topic": "u/+", "payload_tmpl": "${x}"}}]), "wildcards"),
-        (ok, json!([{"name": "republish", "params": {"target_qos": 3, "target_topic": "u", "payload_tmpl": "${x}"}}]), "actions[0].params.target_qos"),
-        (ok, json!([{"name": "inspect", "delivry": "at_least_once"}]), "actions[0].delivry: unknown key; did you mean delivery?"),
+        (
+            ok,
+            json!([{"name": "republish", "params": {"target_qos": 3, "target_topic": "u", "payload_tmpl": "${x}"}}]),
+            "actions[0].params.target_qos",
+        ),
+        (
+            ok,
+            json!([{"name": "inspect", "delivry": "at_least_once"}]),
+            "actions[0].delivry: unknown key; did you mean delivery?",
+        ),
         (ok, json!([{"name": "inspect", "queue": {"bytes": 1}}]), "actions[0].queue.bytes"),
     ] {
         let error = server.rule(sql, actions).await.unwrap_err();
         assert!(matches!(error, Error::Invalid { .. }), "{sql}: {error:?}");
         assert!(error.to_string().contains(expected), "{sql}: {error} does not say {expected}");
     }
+    let unbuilt = RuleSpec { on_decode_error: Some(engine::OnDecodeError::DeadLetter), ..spec(ok, inspect()) };
+    let error = server.engine.create_rule(unbuilt).await.unwrap_err();
+    assert!(error.to_string().contains("not built yet"), "{error}");
     assert!(server.engine.rules().is_empty());
     let narrowed = "SELECT payload.x as x FROM \"message.publish\" WHERE topic =~ 't/#'";
     let republish = json!([{"name": "republish", "params": {"target_topic": "u/${x}", "payload_tmpl": "${x}"}}]);
@@ -93,7 +124,8 @@ async fn what_a_file_owns_only_the_file_changes() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path(), Settings::default()).await;
     let origin = SourceLine { file: "rules.yaml".to_owned(), line: 7 };
-    let given = RuleSpec { id: Some("hot".into()), origin: Some(origin.clone()), ..spec("SELECT * FROM \"t\"", inspect()) };
+    let given =
+        RuleSpec { id: Some("hot".into()), origin: Some(origin.clone()), ..spec("SELECT * FROM \"t\"", inspect()) };
     server.engine.create_rule(given.clone()).await.unwrap();
     let by_api = spec("SELECT * FROM \"u\"", inspect());
     for error in [
@@ -153,6 +185,9 @@ async fn every_event_and_row_is_counted_once_under_load() {
     assert_eq!(view.metrics.rows, view.metrics.passed);
     let view = server.until(&rule.id, |view| view.actions[0].metrics.success == view.metrics.rows).await;
     let action = &view.actions[0].metrics;
-    assert_eq!(action.matched, action.success + action.failed + action.queued + action.inflight + action.dropped.values().sum::<u64>());
+    assert_eq!(
+        action.matched,
+        action.success + action.failed + action.queued + action.inflight + action.dropped.values().sum::<u64>()
+    );
     server.stop().await;
 }

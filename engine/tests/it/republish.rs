@@ -27,7 +27,8 @@ async fn a_row_becomes_a_message_that_other_rules_select() {
 async fn a_circle_of_two_rules_ends_after_one_round() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path(), Settings::default()).await;
-    let to = |topic: &str| json!([{"name": "republish", "params": {"target_topic": topic, "payload_tmpl": "${payload}"}}]);
+    let to =
+        |topic: &str| json!([{"name": "republish", "params": {"target_topic": topic, "payload_tmpl": "${payload}"}}]);
     let ping = server.rule("SELECT payload FROM \"ping\"", to("pong")).await.unwrap();
     let pong = server.rule("SELECT payload FROM \"pong\"", to("ping")).await.unwrap();
     drop(server.publish("ping", "x"));

@@ -17,9 +17,17 @@ fn check(sql: &str, fields: Json, expected: &Json) {
 #[test]
 fn rows_are_json_without_missing_and_with_marked_bytes() {
     let sql = "SELECT payload.x as x, payload.nope as gone, topic FROM \"t/#\"";
-    check(sql, json!({"topic": "t/a", "payload": "{\"x\":31.5}"}), &json!({"result": "row", "rows": [{"x": 31.5, "topic": "t/a"}]}));
+    check(
+        sql,
+        json!({"topic": "t/a", "payload": "{\"x\":31.5}"}),
+        &json!({"result": "row", "rows": [{"x": 31.5, "topic": "t/a"}]}),
+    );
     let sql = "SELECT payload as p FROM \"t/#\"";
-    check(sql, json!({"topic": "t/a", "payload": {"$hex": "ff00"}}), &json!({"result": "row", "rows": [{"p": {"$hex": "FF00"}}]}));
+    check(
+        sql,
+        json!({"topic": "t/a", "payload": {"$hex": "ff00"}}),
+        &json!({"result": "row", "rows": [{"p": {"$hex": "FF00"}}]}),
+    );
 }
 
 #[test]
@@ -40,7 +48,10 @@ fn nothing_comes_with_its_reason_and_errors_with_class_and_place() {
         match test(sql, &event(json!({"topic": "t", "payload": "{\"x\":1}"}))) {
             TestOutcome::Error { class: found, span, .. } => {
                 assert_eq!(found, class, "{sql}");
-                assert!(span.is_some_and(|[start, end]| start < end && end <= sql.len()) || class == "parse", "{sql}: {span:?}");
+                assert!(
+                    span.is_some_and(|[start, end]| start < end && end <= sql.len()) || class == "parse",
+                    "{sql}: {span:?}"
+                );
             }
             other => panic!("{sql}: {other:?}"),
         }
@@ -58,10 +69,14 @@ async fn a_dry_run_renders_each_action_and_sends_nothing() {
         {"name": "republish", "params": {"target_topic": "out/${nope}", "payload_tmpl": "${x}"}},
     ]);
     let rule = spec("SELECT payload.x as x FROM \"t\"", actions);
-    let (outcome, rendered) = server.engine.test_rule(&rule, &event(json!({"topic": "t", "payload": "{\"x\":3}"}))).await;
+    let (outcome, rendered) =
+        server.engine.test_rule(&rule, &event(json!({"topic": "t", "payload": "{\"x\":3}"}))).await;
     assert_eq!(outcome, TestOutcome::Row { rows: vec![json!({"x": 3})] });
     assert_eq!(rendered[0].request, json!({"topic": "out/3", "qos": 1, "retain": false, "payload": "3"}));
-    assert!(rendered[1].error.as_ref().is_some_and(|error| error.contains("actions[1].params.target_topic")), "{rendered:?}");
+    assert!(
+        rendered[1].error.as_ref().is_some_and(|error| error.contains("actions[1].params.target_topic")),
+        "{rendered:?}"
+    );
     assert!(server.published.messages.lock().is_empty());
     server.stop().await;
 }
