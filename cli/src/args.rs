@@ -417,19 +417,37 @@ pub enum ConfigCommand {
 
 /// `weir bench`
 #[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "Starts a server of its own on free loopback ports and a temporary data folder, and publishes QoS 1 messages\n\
+    through a rule with a filter and five output fields, once with each delivery. With the defaults it takes about a minute.\n\n\
+    Examples:\n  weir bench\n  weir bench --rate 2000 --seconds 5\n  \
+    weir bench --postgres postgres://user:secret@127.0.0.1:5432/test -o json"
+)]
 pub struct BenchArgs {
-    /// Messages in each run
-    #[arg(long, default_value_t = 20_000)]
+    /// Longest time of publishing in each run, seconds
+    #[arg(long, default_value_t = 2, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub seconds: u64,
+    /// Most messages in each run
+    #[arg(long, default_value_t = 500_000, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=5_000_000))]
     pub messages: u64,
+    /// Messages a second of all publishers together; 0 = as fast as they are acknowledged
+    #[arg(long, default_value_t = 0, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(0..=10_000_000))]
+    pub rate: u64,
+    /// Runs of each combination; the output shows their median and range
+    #[arg(long, default_value_t = 3, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub rounds: u16,
     /// Publishing connections
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 4, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1_000))]
     pub publishers: u16,
-    /// QoS 1 publishes in flight on each connection
-    #[arg(long, default_value_t = 64)]
+    /// QoS 1 publishes in flight on each connection; the server's Receive Maximum is never exceeded
+    #[arg(long, default_value_t = 64, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1_000))]
     pub inflight: u16,
-    /// Also measure into PostgreSQL: host=… user=… dbname=… (a table weir_bench is created there)
-    #[arg(long, value_name = "JSON")]
-    pub postgresql: Option<String>,
+    /// PostgreSQL to measure into, such as postgres://user:secret@host:5432/database; it gets a table that is dropped again
+    #[arg(long, env = "WEIR_TEST_PG_URL", hide_env_values = true, value_name = "URL")]
+    pub postgres: Option<String>,
+    /// Folder under which the server's temporary data folder is made [default: the system's]
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
 }
 
 #[cfg(test)]
