@@ -12,7 +12,7 @@ pub(crate) struct Refusal {
     /// Errors with places, where there are any.
     pub(crate) diagnostics: Vec<Json>,
     /// What there is to say beyond the message (the SQL tester's answer).
-    pub(crate) data: Option<Json>,
+    pub(crate) data: Option<Box<Json>>,
 }
 
 impl Refusal {
@@ -37,7 +37,7 @@ impl Refusal {
 
     /// With more than a message.
     pub(crate) fn with_data(mut self, data: Json) -> Self {
-        self.data = Some(data);
+        self.data = Some(Box::new(data));
         self
     }
 
@@ -93,7 +93,7 @@ impl IntoResponse for Refused3 {
                 body.insert("diagnostics".to_owned(), Json::Array(self.0.diagnostics));
             }
             if let Some(data) = self.0.data {
-                body.insert("data".to_owned(), data);
+                body.insert("data".to_owned(), *data);
             }
         }
         respond(StatusCode::OK, "application/json", &body)

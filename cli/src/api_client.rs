@@ -187,9 +187,18 @@ fn unwrap_answer(status: u16, mut answer: Json) -> Result<Json, Failure> {
             400 | 422 | 107..=109 => Exit::Invalid,
             _ => Exit::Failed,
         };
-        return Err(Failure::new(exit, message));
+        let places =
+            answer.get("diagnostics").and_then(Json::as_array).into_iter().flatten().filter_map(place).collect();
+        return Err(Failure { places, ..Failure::new(exit, message) });
     }
     Ok(answer.get_mut("data").map_or(Json::Null, Json::take))
+}
+
+/// Where in the SQL a diagnostic points; `None` for those about something else.
+fn place(diagnostic: &Json) -> Option<(usize, usize)> {
+    let position = diagnostic.get("position")?.as_array()?;
+    let number = |index: usize| usize::try_from(position.get(index)?.as_u64()?).ok();
+    (diagnostic.get("field")?.as_str()? == "sql").then_some((number(0)?, number(1)?))
 }
 
 #[cfg(test)]

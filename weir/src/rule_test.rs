@@ -78,7 +78,7 @@ fn answer(number: u64, line: &[u8]) -> Json {
         Err(error) => (Json::Null, fault(format!("line {number} is not JSON: {error}"))),
         Ok(request) => {
             let id = request.get("id").cloned().unwrap_or(Json::Null);
-            (id, asked(number, &request).unwrap_or_else(|message| fault(message)))
+            (id, asked(number, &request).unwrap_or_else(fault))
         }
     };
     let mut keyed = serde_json::Map::new();

@@ -38,7 +38,9 @@ pub(super) async fn run(
     match command {
         RulesCommand::Create { words, description } => {
             let body = creation(words, description)?;
-            created(out, format, "Rule", &client.post(&RULES, &body).await?)
+            let sql = body.get("rawsql").and_then(Json::as_str).unwrap_or_default();
+            let made = client.post(&RULES, &body).await.map_err(|failure| failure.with_excerpt(sql))?;
+            created(out, format, "Rule", &made)
         }
         RulesCommand::List => {
             let mut rules = client.list(&RULES, &[]).await?;

@@ -1,8 +1,11 @@
 //! The HTTP API in the shapes of manual §7.3.2, over a real socket.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
 use serde_json::{Value as Json, json};
 
-use crate::support::Server;
+use crate::support::{Server, wait_for};
 
 #[test]
 fn every_path_but_the_probes_wants_credentials() {
@@ -196,4 +199,56 @@ fn actions_types_events_and_metrics_are_listed() {
         .find(|event| event["event"] == json!("message.publish"))
         .expect("message.publish");
     assert!(publish["columns"].as_array().is_some_and(|columns| columns.contains(&json!("topic"))), "{publish}");
+}
+
+#[test]
+fn a_connected_client_is_listed_and_can_be_disconnected() {
+    let server = Server::start();
+    let mut stream = TcpStream::connect(server.mqtt()).expect("connect");
+    // CONNECT of MQTT 3.1.1, clean session, keep alive 60 s, client id "probe".
+    stream.write_all(b"\x10\x11\x00\x04MQTT\x04\x02\x00\x3c\x00\x05probe").expect("send");
+    let mut connack = [0; 4];
+    stream.read_exact(&mut connack).expect("CONNACK");
+    assert_eq!(connack, [0x20, 2, 0, 0]);
+    let listed = wait_for("the client in the list", || {
+        server.call("GET", "/api/v3/connections", "").1["data"].as_array()?.first().cloned()
+    });
+    for (key, value) in [
+        ("client_id", json!("probe")),
+        ("proto_ver", json!(4)),
+        ("keepalive", json!(60)),
+        ("ipaddress", json!("127.0.0.1")),
+    ] {
+        assert_eq!(listed[key], value, "{listed}");
+    }
+    assert_eq!(server.weir(&["clients", "list", "-o", "name"]).1, "probe\n");
+    assert_eq!(server.call("DELETE", "/api/v3/connections/probe", ""), (200, json!({"code": 0})));
+    assert_eq!(stream.read(&mut connack).expect("the end of the connection"), 0);
+    assert_eq!(server.call("GET", "/api/v3/connections/probe", "").1["code"], json!(404));
+}
+
+#[test]
+fn metrics_are_in_the_prometheus_text_format() {
+    let server = Server::start();
+    server.call(
+        "POST",
+        "/api/v3/rules",
+        &json!({"rawsql": "SELECT * FROM \"t\"", "actions": [{"name": "inspect"}]}).to_string(),
+    );
+    let key = std::fs::read_to_string(server.data_dir().join("api-credentials.json")).expect("key");
+    let key: Json = serde_json::from_str(&key).expect("JSON");
+    let key = format!("{}:{}", key["app_id"].as_str().expect("id"), key["app_secret"].as_str().expect("secret"));
+    let key = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, key);
+    let (status, head, body) = server.request("GET", "/metrics", "", Some(&format!("Basic {key}")));
+    assert_eq!(status, 200);
+    assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
+    assert!(body.contains("# TYPE weir_rule_matched_total counter\nweir_rule_matched_total{rule=\"rule:"), "{body}");
+    let mut helped = std::collections::BTreeSet::new();
+    for line in body.lines().filter_map(|line| line.strip_prefix("# HELP ")) {
+        assert!(helped.insert(line.split(' ').next()), "a family is announced once: {line}");
+    }
+    for line in body.lines().filter(|line| !line.starts_with('#')) {
+        let (_, value) = line.rsplit_once(' ').expect("a value");
+        value.parse::<f64>().unwrap_or_else(|_| panic!("{line}"));
+    }
 }
