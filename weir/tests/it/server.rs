@@ -87,3 +87,32 @@ fn the_key_is_readable_by_its_owner_only_and_survives_a_restart() {
     assert!(!server.log().contains(before.trim_matches('"')), "the secret is in the log");
     wait_for("the command to be let in", || (server.weir(&["rules", "list"]).0 == 0).then_some(()));
 }
+
+#[test]
+fn a_stop_waits_for_the_queues_and_a_second_signal_does_not() {
+    use std::io::{Read, Write};
+    let mut server = Server::start();
+    let hook =
+        server.weir(&["resources", "create", "web_hook", "-c", r#"{"url":"http://127.0.0.1:1/"}"#, "-o", "name"]).1;
+    let action = format!(
+        r#"[{{"name":"data_to_webserver","params":{{"$resource":"{}"}},"delivery":"at_least_once"}}]"#,
+        hook.trim()
+    );
+    let rule = server.weir(&["rules", "create", "SELECT payload FROM \"held\"", &action, "-o", "name"]).1;
+    let mut stream = std::net::TcpStream::connect(server.mqtt()).expect("connect");
+    // CONNECT with client id "a", then PUBLISH of QoS 1 to "held"; CONNACK and PUBACK are four bytes each.
+    stream.write_all(b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01a").expect("send");
+    stream.write_all(b"\x32\x09\x00\x04held\x00\x01x").expect("send");
+    let mut answers = [0; 8];
+    stream.read_exact(&mut answers).expect("CONNACK and PUBACK");
+    assert_eq!(answers, [0x20, 2, 0, 0, 0x40, 2, 0, 1]);
+    let show = server.weir(&["rules", "show", rule.trim(), "-o", "json"]).1;
+    assert!(show.contains(rule.trim()), "{show}");
+    std::process::Command::new("kill").arg(server.child.id().to_string()).status().expect("kill");
+    wait_for("the stop to begin", || server.log().contains("a second signal stops at once").then_some(()));
+    assert!(
+        server.child.try_wait().expect("wait").is_none(),
+        "the row cannot be delivered, so the queue drains until the deadline"
+    );
+    assert_eq!(server.stop("TERM"), 1, "{}", server.log());
+}
