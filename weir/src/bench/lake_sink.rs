@@ -78,6 +78,10 @@ fn files(table: &Path) -> Result<BTreeMap<String, i64>, String> {
     let log = table.join("_delta_log");
     let mut files = BTreeMap::new();
     let mut entries = Vec::new();
+    if !log.exists() {
+        // The first commit makes the table: nothing has been written.
+        return Ok(files);
+    }
     for entry in fs::read_dir(&log).map_err(|error| format!("{}: {error}", log.display()))? {
         let path = entry.map_err(|error| error.to_string())?.path();
         // Temporary names begin with a dot.

@@ -15,6 +15,8 @@ use tokio::net::TcpStream;
 
 /// Longest wait for bytes from the server.
 const ANSWER_MAX: Duration = Duration::from_secs(20);
+/// Number of the first message, so that all have as many digits.
+const SEQ_FIRST: u64 = 100_000;
 /// Receive Maximum of a server that names none (MQTT 5.0 §3.2.2.3.3).
 const RECEIVE_MAXIMUM_DEFAULT: u16 = 65_535;
 
@@ -246,9 +248,9 @@ impl Publisher {
 /// About 120 bytes of JSON, of which the rule reads five values. The temperature passes its filter and always has a
 /// fraction, so that the column's type never changes while measuring. `sent_us` makes the end-to-end time.
 fn payload(device: usize, seq: u64, sent_us: i64) -> Vec<u8> {
-    let temp = 31 + seq % 19;
+    let (temp, seq) = (31 + seq % 19, SEQ_FIRST + seq);
     format!(
-        r#"{{"device":"device-{device:06}","temp":{temp}.5,"hum":48.2,"seq":{seq:06},"site":{{"name":"hall-3","floor":2}},"sent":{sent_us}}}"#
+        r#"{{"device":"device-{device:06}","temp":{temp}.5,"hum":48.2,"seq":{seq},"site":{{"name":"hall-3","floor":2}},"sent":{sent_us}}}"#
     )
     .into_bytes()
 }

@@ -182,7 +182,8 @@ fn remark(round: &Round) -> Option<String> {
         remarks.push(format!("{} dropped by a full queue", round.dropped));
     }
     if round.failed > 0 {
-        remarks.push(format!("{} failed", round.failed));
+        let why = round.failure.as_ref().map(|why| format!(", such as: {}", cli::output::printable(why)));
+        remarks.push(format!("{} failed{}", round.failed, why.unwrap_or_default()));
     }
     if !round.drained {
         remarks.push("rows were still queued when the time for draining was up".to_owned());
@@ -214,6 +215,7 @@ mod tests {
             row_p99_us: Some(900_000.0),
             failed: 0,
             dropped: 0,
+            failure: None,
             drained: true,
         };
         let lossy =

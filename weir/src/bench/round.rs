@@ -72,6 +72,8 @@ pub(super) struct Round {
     /// Rows that the action gave up, and rows and events that a full queue dropped, as the server counts them.
     pub(super) failed: u64,
     pub(super) dropped: u64,
+    /// Why the rule failed on an event, where it did.
+    pub(super) failure: Option<String>,
     /// Whether every queue was empty in time.
     pub(super) drained: bool,
 }
@@ -91,6 +93,7 @@ impl Round {
             "row_p99_us": self.row_p99_us,
             "failed": self.failed,
             "dropped": self.dropped,
+            "failure": self.failure,
             "drained": self.drained,
         })
     }
@@ -144,6 +147,7 @@ async fn measure(server: &Server, sink: &mut dyn Sink, rule: &str, table: &str, 
         publish_rate: rate(published.count, publish_secs),
         failed: after.failed - before.failed.min(after.failed),
         dropped: after.dropped - before.dropped.min(after.dropped),
+        failure: after.failure,
         drained: after.drained,
         ..Round::default()
     };
@@ -215,10 +219,11 @@ async fn publish(publishers: Vec<Publisher>, load: Load) -> Result<(Published, V
 }
 
 /// Where the rows of a rule are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Counters {
     failed: u64,
     dropped: u64,
+    failure: Option<String>,
     drained: bool,
 }
 
@@ -247,6 +252,7 @@ fn counters(rule: &Json, published: u64) -> Option<Counters> {
     Some(Counters {
         failed: count("/actions/0/metrics/0/failed")? + count("/metrics/0/failed")?,
         dropped: dropped + count("/metrics/0/dropped")?,
+        failure: rule.pointer("/failures/0/message").and_then(Json::as_str).map(str::to_owned),
         drained: seen >= published && count("/actions/0/metrics/0/matched")? >= rows && queued == 0 && inflight == 0,
     })
 }
@@ -280,12 +286,17 @@ mod tests {
     fn a_queue_is_empty_only_when_every_message_went_all_the_way() {
         let rule = |seen: u64, rows: u64, matched: u64, queued: u64, inflight: u64| {
             json!({
+                "failures": [{"message": "why"}],
                 "metrics": [{"matched": seen, "dropped": 1, "failed": 2, "rows": rows}],
                 "actions": [{"metrics": [{"matched": matched, "failed": 3, "queued": queued, "inflight": inflight, "dropped": {"queue_full": 4}}]}],
             })
         };
         let check = |json: Json, expected: bool| {
-            assert_eq!(counters(&json, 10), Some(Counters { failed: 5, dropped: 5, drained: expected }), "{json}");
+            assert_eq!(
+                counters(&json, 10),
+                Some(Counters { failed: 5, dropped: 5, failure: Some("why".to_owned()), drained: expected }),
+                "{json}"
+            );
         };
         check(rule(9, 7, 7, 0, 0), true);
         check(rule(8, 7, 7, 0, 0), false);
