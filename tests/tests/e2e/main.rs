@@ -1,4 +1,10 @@
 //! End-to-end tests: the real binary, real MQTT clients, real services. One test binary for all of them.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and prints what it could not run"
+)]
 
 mod bad_input;
 mod crash;
