@@ -3,8 +3,9 @@
 //! The lock is the operating system's, on an open file: it vanishes with the process however that ends, so a crash
 //! never leaves the folder locked. The pid in the file is there for the error message only.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,7 +29,9 @@ impl DataDir {
     /// [`ErrorKind::Locked`] with the folder and the holder's pid when another server has it.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
         let path = path.into();
-        std::fs::create_dir_all(&path).map_err(|e| Error::io(&path, "creating the data folder", &e))?;
+        // A folder made here is the server's alone, because it holds secrets; one that is there keeps the mode its owner chose.
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
+        made.map_err(|e| Error::io(&path, "creating the data folder", &e))?;
         let lock_path = path.join(LOCK_FILE);
         let mut lock = OpenOptions::new()
             .read(true)

@@ -6,6 +6,8 @@
 //! Invariants: a write that answered `Ok` is on the device; a batch is never half there; the engine underneath
 //! (docs/decisions/0002-embedded-store.md) appears in no signature.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -106,6 +108,9 @@ impl Kv {
             if let Some(parent) = path.parent() {
                 std::fs::create_dir_all(parent).map_err(|e| Error::io(parent, "creating the folder", &e))?;
             }
+            // Rules and resources hold secrets: nobody but the server's own user may read them.
+            let private = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+            private.map_err(|e| Error::io(&path, "creating the file", &e))?;
             let db = Database::create(&path).map_err(|e| engine_error(&path, "opening", e.into()))?;
             Ok(Self { inner: Arc::new(Inner { path, db: RwLock::new(Some(db)), lane }) })
         })

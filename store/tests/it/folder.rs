@@ -76,3 +76,16 @@ fn every_queue_name_gets_a_folder_of_its_own_inside() {
     folders.dedup();
     assert_eq!(folders.len(), names.len());
 }
+
+/// Rules and resources hold secrets, so what the server makes is its own user's alone.
+#[tokio::test]
+async fn a_new_folder_and_its_store_are_readable_by_their_owner_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let parent = tempdir().unwrap();
+    let folder = DataDir::open(parent.path().join("data")).unwrap();
+    let kv = store::Kv::open(folder.kv_path()).await.unwrap();
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(folder.path()), 0o700);
+    assert_eq!(mode(&folder.kv_path()), 0o600);
+    kv.close().await.unwrap();
+}
