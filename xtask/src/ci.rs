@@ -14,8 +14,10 @@ pub(crate) fn run(args: &[&str]) -> Result<bool, String> {
         return Ok(false);
     }
     let args = if args.is_empty() { &["run", "examples/quickstart.yaml"] } else { args };
+    let built = target_dir().join("debug");
+    println!("weir is {}; in other terminals: export PATH=\"{}:$PATH\"", built.join("weir").display(), built.display());
     // Not through cargo: the server then gets Ctrl-C and its exit code directly.
-    step(Command::new(target_dir().join("debug/weir")).args(args).current_dir(crate::project::root()))
+    step(Command::new(built.join("weir")).args(args).current_dir(crate::project::root()))
 }
 
 /// Formatting, lints and documentation, all with warnings denied. Every part runs, so one report shows all faults.
