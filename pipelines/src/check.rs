@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use connector::{ActionSettings, BatchDefaults, Config, ConfigError, Field, FieldKind, Registry, Template, action::SETTING_GROUPS};
+use connector::{
+    ActionSettings, BatchDefaults, Config, ConfigError, Field, FieldKind, Registry, Template, action::SETTING_GROUPS,
+};
 use serde::Serialize;
 use serde_json::Value as Json;
 
@@ -26,7 +28,8 @@ pub struct Report {
 impl Report {
     /// No errors and no failed test; warnings are allowed.
     pub fn passed(&self) -> bool {
-        self.problems.iter().all(|problem| problem.severity != Severity::Error) && self.tests.iter().all(|test| test.failures.is_empty())
+        self.problems.iter().all(|problem| problem.severity != Severity::Error)
+            && self.tests.iter().all(|test| test.failures.is_empty())
     }
 }
 
@@ -95,7 +98,10 @@ impl Checker<'_> {
             Err(diagnostics) => {
                 for diagnostic in diagnostics {
                     let hint = diagnostic.hint.map(|hint| format!("; {hint}")).unwrap_or_default();
-                    self.fail(rule.place(diagnostic.span.start), format!("rule {}: {} error: {}{hint}", rule.name, diagnostic.class, diagnostic.message));
+                    self.fail(
+                        rule.place(diagnostic.span.start),
+                        format!("rule {}: {} error: {}{hint}", rule.name, diagnostic.class, diagnostic.message),
+                    );
                 }
                 None
             }
@@ -117,8 +123,15 @@ impl Checker<'_> {
             return;
         }
         let Some((connector, action)) = self.registry.action(&sink.action) else {
-            let known: Vec<&str> = self.registry.iter().flat_map(|connector| connector.spec().actions).map(|action| action.name).chain(BUILT_IN_ACTIONS).collect();
-            return self.fail(sink.action_at, format!("there is no action {}; {}", sink.action, suggest(&sink.action, known)));
+            let known: Vec<&str> = self
+                .registry
+                .iter()
+                .flat_map(|connector| connector.spec().actions)
+                .map(|action| action.name)
+                .chain(BUILT_IN_ACTIONS)
+                .collect();
+            return self
+                .fail(sink.action_at, format!("there is no action {}; {}", sink.action, suggest(&sink.action, known)));
         };
         let spec = connector.spec();
         match &sink.resource {
@@ -128,7 +141,13 @@ impl Checker<'_> {
                 if let Some(resource) = named
                     && self.registry.get(&resource.kind).is_some_and(|other| other.spec().name != spec.name)
                 {
-                    self.fail(sink.resource_at, format!("the action {} needs a resource of type {}, {name} is a {}", sink.action, spec.name, resource.kind));
+                    self.fail(
+                        sink.resource_at,
+                        format!(
+                            "the action {} needs a resource of type {}, {name} is a {}",
+                            sink.action, spec.name, resource.kind
+                        ),
+                    );
                 }
             }
         }
@@ -145,7 +164,8 @@ impl Checker<'_> {
     /// Secrets are written as `{env: …}` or `{file: …}`, in secret settings and nowhere else.
     fn secrets(&mut self, fields: &[Field], settings: &Settings) {
         for key in settings.keys.iter().filter(|key| key.secret) {
-            let field = fields.iter().find(|field| field.name == key.name || field.aliases.contains(&key.name.as_str()));
+            let field =
+                fields.iter().find(|field| field.name == key.name || field.aliases.contains(&key.name.as_str()));
             if field.is_some_and(|field| !field.secret) {
                 self.fail(key.value, format!("{} is no secret: write ${{env:NAME}} inside the value; {{env: …}} and {{file: …}} are for secrets", key.name));
             }
@@ -159,7 +179,8 @@ impl Checker<'_> {
                 continue;
             }
             // An unknown key is wrong itself, a bad value is wrong where the value stands.
-            let at = known.map_or(place, |known| if error.message.starts_with("unknown key") { known.key } else { known.value });
+            let at = known
+                .map_or(place, |known| if error.message.starts_with("unknown key") { known.key } else { known.value });
             self.fail(at, error.to_string());
         }
     }
@@ -174,15 +195,25 @@ impl Checker<'_> {
                     continue;
                 }
                 let at = sink.param_settings.find(name).map_or(sink.at, |place| place.value);
-                let message = format!("${{{variable}}}: the rule {} has no column {variable}; {}", rule.name, suggest(variable, outputs.iter().map(String::as_str)));
+                let message = format!(
+                    "${{{variable}}}: the rule {} has no column {variable}; {}",
+                    rule.name,
+                    suggest(variable, outputs.iter().map(String::as_str))
+                );
                 self.fail(at, message);
             }
         }
     }
 
     fn unused(&mut self) {
-        let used_sinks: BTreeSet<&str> =
-            self.pipeline.rules.iter().flat_map(|rule| &rule.sinks).flat_map(|sink| std::iter::once(sink).chain(&sink.fallback)).filter_map(|sink| sink.name.as_deref()).collect();
+        let used_sinks: BTreeSet<&str> = self
+            .pipeline
+            .rules
+            .iter()
+            .flat_map(|rule| &rule.sinks)
+            .flat_map(|sink| std::iter::once(sink).chain(&sink.fallback))
+            .filter_map(|sink| sink.name.as_deref())
+            .collect();
         let unused: Vec<(Place, String)> = self
             .pipeline
             .sinks
@@ -194,10 +225,18 @@ impl Checker<'_> {
             self.report(place, Severity::Warning, message);
         }
         let replaced = |source: &&crate::pipeline::Source| {
-            self.pipeline.rules.iter().any(|rule| crate::from::names(&rule.written.value).iter().any(|name| name.text == source.name))
+            self.pipeline
+                .rules
+                .iter()
+                .any(|rule| crate::from::names(&rule.written.value).iter().any(|name| name.text == source.name))
         };
-        let idle: Vec<(Place, String)> =
-            self.pipeline.sources.iter().filter(|source| !replaced(source)).map(|source| (source.at, format!("the source {} is used by no rule", source.name))).collect();
+        let idle: Vec<(Place, String)> = self
+            .pipeline
+            .sources
+            .iter()
+            .filter(|source| !replaced(source))
+            .map(|source| (source.at, format!("the source {} is used by no rule", source.name)))
+            .collect();
         for (place, message) in idle {
             self.report(place, Severity::Warning, message);
         }
@@ -209,10 +248,16 @@ fn template_texts<'a>(fields: &[Field], params: &'a Json) -> Vec<(&'a str, &'a s
     let Some(object) = params.as_object() else { return Vec::new() };
     let mut texts = Vec::new();
     for (key, value) in object {
-        let Some(field) = fields.iter().find(|field| field.name == key || field.aliases.contains(&key.as_str())) else { continue };
+        let Some(field) = fields.iter().find(|field| field.name == key || field.aliases.contains(&key.as_str())) else {
+            continue;
+        };
         match (field.kind, value) {
-            (FieldKind::Template | FieldKind::SqlTemplate, Json::String(text)) => texts.push((key.as_str(), text.as_str())),
-            (FieldKind::TemplateMap, Json::Object(map)) => texts.extend(map.values().filter_map(Json::as_str).map(|text| (key.as_str(), text))),
+            (FieldKind::Template | FieldKind::SqlTemplate, Json::String(text)) => {
+                texts.push((key.as_str(), text.as_str()))
+            }
+            (FieldKind::TemplateMap, Json::Object(map)) => {
+                texts.extend(map.values().filter_map(Json::as_str).map(|text| (key.as_str(), text)))
+            }
             _ => {}
         }
     }
@@ -223,6 +268,10 @@ fn template_texts<'a>(fields: &[Field], params: &'a Json) -> Vec<(&'a str, &'a s
 pub(crate) fn delivery_keys() -> Vec<&'static str> {
     SETTING_GROUPS
         .iter()
-        .flat_map(|(group, fields)| if group.is_empty() { fields.iter().map(|field| field.name).collect() } else { vec![*group] })
+        .flat_map(
+            |(group, fields)| {
+                if group.is_empty() { fields.iter().map(|field| field.name).collect() } else { vec![*group] }
+            },
+        )
         .collect()
 }

@@ -14,13 +14,17 @@ pub(crate) struct Name {
 /// The names of the FROM clause, in order; empty when the text has none.
 pub(crate) fn names(sql: &str) -> Vec<Name> {
     let tokens = tokens(sql);
-    let is_from = |token: &&Token| token.depth == 0 && matches!(&token.kind, Kind::Word(word) if word.eq_ignore_ascii_case("from"));
+    let is_from = |token: &&Token| {
+        token.depth == 0 && matches!(&token.kind, Kind::Word(word) if word.eq_ignore_ascii_case("from"))
+    };
     let Some(from) = tokens.iter().position(|token| is_from(&token)) else { return Vec::new() };
     let mut names = Vec::new();
     let mut rest = tokens.iter().skip(from + 1);
     while let Some(token) = rest.next() {
         match &token.kind {
-            Kind::Word(text) | Kind::Quoted(text) => names.push(Name { text: text.clone(), start: token.start, end: token.end }),
+            Kind::Word(text) | Kind::Quoted(text) => {
+                names.push(Name { text: text.clone(), start: token.start, end: token.end })
+            }
             Kind::Symbol(_) => break,
         }
         // A comma goes on with the next name; anything else ends the clause.
@@ -115,7 +119,10 @@ mod tests {
         for (sql, expected) in [
             ("SELECT a FROM readings WHERE readings = 1", "SELECT a FROM «readings» WHERE readings = 1"),
             ("select * from \"readings\", 'other', \"t/#\"", "select * from «readings», «other», \"t/#\""),
-            ("SELECT 'from x' AS a, f(b) -- from readings\nFROM\n  readings", "SELECT 'from x' AS a, f(b) -- from readings\nFROM\n  «readings»"),
+            (
+                "SELECT 'from x' AS a, f(b) -- from readings\nFROM\n  readings",
+                "SELECT 'from x' AS a, f(b) -- from readings\nFROM\n  «readings»",
+            ),
             ("SELECT \"it''s\" FROM other WHERE a IN (1, 2)", "SELECT \"it''s\" FROM «other» WHERE a IN (1, 2)"),
             ("SELECT 1", "SELECT 1"),
             ("SELECT ü FROM readings, 1 + ", "SELECT ü FROM «readings», 1 + "),

@@ -29,11 +29,19 @@ pub struct Options<'a> {
 pub fn load_file(path: &Path, absent: Absent) -> Result<Pipeline, Vec<Problem>> {
     let name = path.to_string_lossy();
     let unreadable = |error: std::io::Error| {
-        vec![Problem { file: name.clone().into_owned(), place: Place::default(), severity: Severity::Error, message: format!("cannot be read: {error}") }]
+        vec![Problem {
+            file: name.clone().into_owned(),
+            place: Place::default(),
+            severity: Severity::Error,
+            message: format!("cannot be read: {error}"),
+        }]
     };
     let size = std::fs::metadata(path).map_err(unreadable)?.len();
     if size > yaml::FILE_BYTES_MAX as u64 {
-        return Err(unreadable(std::io::Error::other(format!("it has {size} bytes, at most {} are read", yaml::FILE_BYTES_MAX))));
+        return Err(unreadable(std::io::Error::other(format!(
+            "it has {size} bytes, at most {} are read",
+            yaml::FILE_BYTES_MAX
+        ))));
     }
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
     let environment = ProcessEnvironment { folder: path.parent().map(Path::to_path_buf).unwrap_or_default() };
@@ -111,7 +119,10 @@ impl Loader<'_> {
         };
         for (key, _) in entries {
             if !known.contains(&key.text.as_str()) {
-                self.fail(key.start, format!("unknown key {} of {what}; {}", key.text, suggest(&key.text, known.iter().copied())));
+                self.fail(
+                    key.start,
+                    format!("unknown key {} of {what}; {}", key.text, suggest(&key.text, known.iter().copied())),
+                );
             }
         }
         true
@@ -172,7 +183,14 @@ impl Loader<'_> {
             Value::List(items) if !is_event => items.clone(),
             Value::Scalar(_) => vec![list.clone()],
             _ => {
-                self.fail(list.start, format!("expected {}, found {}", if is_event { "an event name" } else { "a topic filter or a list of them" }, list.kind()));
+                self.fail(
+                    list.start,
+                    format!(
+                        "expected {}, found {}",
+                        if is_event { "an event name" } else { "a topic filter or a list of them" },
+                        list.kind()
+                    ),
+                );
                 return None;
             }
         };
@@ -206,8 +224,11 @@ impl Loader<'_> {
                 return None;
             }
         };
-        let quoted = |source: &Source| source.from.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
-        let (sql, replaced) = from::replace(&written.value, |name| pipeline.sources.iter().find(|source| source.name == name).map(quoted));
+        let quoted =
+            |source: &Source| source.from.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
+        let (sql, replaced) = from::replace(&written.value, |name| {
+            pipeline.sources.iter().find(|source| source.name == name).map(quoted)
+        });
         let sinks = self.rule_sinks(key, node, pipeline);
         let enabled = match node.get("enabled").map(|node| self.json(node).0) {
             None => true,
@@ -221,7 +242,13 @@ impl Loader<'_> {
             let text = self.text(node)?;
             let parsed = serde_json::from_value(Json::String(text.clone())).ok();
             if parsed.is_none() {
-                self.fail(node.start, format!("on_decode_error: {text:?} is unknown; {}", suggest(&text, ["fail", "null", "dead_letter"])));
+                self.fail(
+                    node.start,
+                    format!(
+                        "on_decode_error: {text:?} is unknown; {}",
+                        suggest(&text, ["fail", "null", "dead_letter"])
+                    ),
+                );
             }
             parsed
         });
@@ -240,7 +267,13 @@ impl Loader<'_> {
 
     fn rule_sinks(&mut self, key: &Key, node: &Node, pipeline: &Pipeline) -> Vec<Sink> {
         let Some(list) = node.get("sinks") else {
-            self.fail(key.start, format!("the rule {} has no sinks; name at least one, or write one such as - action: inspect", key.text));
+            self.fail(
+                key.start,
+                format!(
+                    "the rule {} has no sinks; name at least one, or write one such as - action: inspect",
+                    key.text
+                ),
+            );
             return Vec::new();
         };
         let items = match &list.value {
@@ -267,7 +300,8 @@ impl Loader<'_> {
     }
 
     fn sink(&mut self, key: Option<&Key>, node: &Node, depth: usize) -> Option<Sink> {
-        let known: Vec<&str> = ["action", "resource", "params", "fallback"].into_iter().chain(delivery_keys()).collect();
+        let known: Vec<&str> =
+            ["action", "resource", "params", "fallback"].into_iter().chain(delivery_keys()).collect();
         if !self.keys(node, "a sink", &known) {
             return None;
         }
@@ -285,7 +319,11 @@ impl Loader<'_> {
             if depth > 0 {
                 self.fail(node.key_start("fallback"), "a fallback cannot have a fallback of its own");
             } else {
-                fallback = items.iter().filter(|item| matches!(item.value, Value::Map(_))).filter_map(|item| self.sink(None, item, depth + 1)).collect();
+                fallback = items
+                    .iter()
+                    .filter(|item| matches!(item.value, Value::Map(_)))
+                    .filter_map(|item| self.sink(None, item, depth + 1))
+                    .collect();
             }
         }
         let resource = node.get("resource").and_then(|node| self.text(node));
@@ -332,12 +370,21 @@ impl Loader<'_> {
     fn resources_exist(&mut self, pipeline: &Pipeline) {
         let names = || pipeline.resources.iter().map(|resource| resource.name.as_str());
         let inline = pipeline.rules.iter().flat_map(|rule| rule.sinks.iter().filter(|sink| sink.name.is_none()));
-        let every: Vec<Sink> = pipeline.sinks.iter().chain(inline).flat_map(|sink| std::iter::once(sink).chain(&sink.fallback)).cloned().collect();
+        let every: Vec<Sink> = pipeline
+            .sinks
+            .iter()
+            .chain(inline)
+            .flat_map(|sink| std::iter::once(sink).chain(&sink.fallback))
+            .cloned()
+            .collect();
         let mut seen = BTreeSet::new();
         for sink in every {
             let Some(resource) = &sink.resource else { continue };
             if !resource.contains(':') && !names().any(|name| name == resource) && seen.insert(sink.resource_at) {
-                let message = format!("there is no resource {resource} in this file; {}; a resource of the server is named by its id, such as resource:1a2b3c4d", suggest(resource, names()));
+                let message = format!(
+                    "there is no resource {resource} in this file; {}; a resource of the server is named by its id, such as resource:1a2b3c4d",
+                    suggest(resource, names())
+                );
                 let problem = self.source.problem(sink.resource_at, message);
                 self.problems.push(problem);
             }
@@ -364,21 +411,34 @@ impl Loader<'_> {
             Some(Node { value: Value::List(items), .. }) => items.clone(),
             Some(node) => vec![node.clone()],
             None => {
-                self.fail(node.start, format!("the test {name} has no input, such as input: {{topic: a/b, payload: {{temp: 1}}}}"));
+                self.fail(
+                    node.start,
+                    format!("the test {name} has no input, such as input: {{topic: a/b, payload: {{temp: 1}}}}"),
+                );
                 return None;
             }
         };
         let inputs = inputs.iter().filter_map(|input| self.input(input)).collect();
         let Some(Node { value: Value::Map(entries), .. }) = node.get("expect") else {
-            self.fail(node.key_start("expect"), format!("the test {name} needs expect: a map from rule or sink names to lists of rows"));
+            self.fail(
+                node.key_start("expect"),
+                format!("the test {name} needs expect: a map from rule or sink names to lists of rows"),
+            );
             return None;
         };
-        let targets: Vec<&str> =
-            pipeline.rules.iter().map(|rule| rule.name.as_str()).chain(pipeline.sinks.iter().filter_map(|sink| sink.name.as_deref())).collect();
+        let targets: Vec<&str> = pipeline
+            .rules
+            .iter()
+            .map(|rule| rule.name.as_str())
+            .chain(pipeline.sinks.iter().filter_map(|sink| sink.name.as_deref()))
+            .collect();
         let mut expect = Vec::new();
         for (key, rows) in entries {
             if !targets.contains(&key.text.as_str()) {
-                self.fail(key.start, format!("there is no rule or sink {}; {}", key.text, suggest(&key.text, targets.iter().copied())));
+                self.fail(
+                    key.start,
+                    format!("there is no rule or sink {}; {}", key.text, suggest(&key.text, targets.iter().copied())),
+                );
             }
             let rows_json = match self.json(rows).0 {
                 Json::Array(rows) => rows,
@@ -404,8 +464,18 @@ impl Loader<'_> {
             let fields = node.get("fields").map_or_else(|| Json::Object(JsonMap::new()), |node| self.json(node).0);
             return Some(Input { event, fields });
         }
-        const KEYS: [&str; 10] =
-            ["topic", "payload", "qos", "retain", "clientid", "client_id", "username", "peerhost", "timestamp", "pub_props"];
+        const KEYS: [&str; 10] = [
+            "topic",
+            "payload",
+            "qos",
+            "retain",
+            "clientid",
+            "client_id",
+            "username",
+            "peerhost",
+            "timestamp",
+            "pub_props",
+        ];
         if !self.keys(node, "a message", &KEYS) {
             return None;
         }
@@ -452,7 +522,9 @@ impl Loader<'_> {
     /// A map of settings, in which a value may be `{env: NAME}` or `{file: path}`.
     fn settings(&mut self, node: &Node, key: &str) -> (Json, Settings) {
         let mut places = Settings { at: self.at(node.key_start(key)), keys: Vec::new() };
-        let Some(map) = node.get(key).filter(|node| !node.is_null()) else { return (Json::Object(JsonMap::new()), places) };
+        let Some(map) = node.get(key).filter(|node| !node.is_null()) else {
+            return (Json::Object(JsonMap::new()), places);
+        };
         let Value::Map(entries) = &map.value else {
             self.fail(map.start, format!("{key} is a map of settings, found {}", map.kind()));
             return (Json::Object(JsonMap::new()), places);
@@ -462,7 +534,13 @@ impl Loader<'_> {
             let secret = self.secret(value);
             let is_secret = secret.is_some();
             let (json, absent) = secret.unwrap_or_else(|| self.json(value));
-            places.keys.push(SettingPlace { name: key.text.clone(), key: self.at(key.start), value: self.at(value.start), secret: is_secret, absent });
+            places.keys.push(SettingPlace {
+                name: key.text.clone(),
+                key: self.at(key.start),
+                value: self.at(value.start),
+                secret: is_secret,
+                absent,
+            });
             object.insert(key.text.clone(), json);
         }
         (Json::Object(object), places)
@@ -476,8 +554,15 @@ impl Loader<'_> {
         }
         let name = self.text(value)?;
         let found = match key.text.as_str() {
-            "env" => self.options.environment.var(&name).ok_or_else(|| format!("the environment variable {name} is not set")),
-            _ => self.options.environment.file(&name).map(|text| text.trim_end_matches(['\n', '\r']).to_owned()).map_err(|why| format!("the file {name} cannot be read: {why}")),
+            "env" => {
+                self.options.environment.var(&name).ok_or_else(|| format!("the environment variable {name} is not set"))
+            }
+            _ => self
+                .options
+                .environment
+                .file(&name)
+                .map(|text| text.trim_end_matches(['\n', '\r']).to_owned())
+                .map_err(|why| format!("the file {name} cannot be read: {why}")),
         };
         Some(match found {
             Ok(text) => (Json::String(text), false),
@@ -532,7 +617,8 @@ impl Loader<'_> {
                 self.fail(node.start, "${env: has no closing brace");
                 return (out, absent);
             };
-            let (name, default) = inside.split_once(":-").map_or((inside, None), |(name, default)| (name, Some(default)));
+            let (name, default) =
+                inside.split_once(":-").map_or((inside, None), |(name, default)| (name, Some(default)));
             match self.options.environment.var(name).or_else(|| default.map(str::to_owned)) {
                 Some(value) => out.push_str(&value),
                 None => {

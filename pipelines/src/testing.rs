@@ -49,7 +49,9 @@ pub(crate) fn run_tests(pipeline: &Pipeline) -> Vec<TestReport> {
 }
 
 fn run(pipeline: &Pipeline, test: &Test, expect: &Expect) -> Option<Failure> {
-    let feeds = |rule: &&Rule| rule.name == expect.target || rule.sinks.iter().any(|sink| sink.name.as_deref() == Some(&expect.target));
+    let feeds = |rule: &&Rule| {
+        rule.name == expect.target || rule.sinks.iter().any(|sink| sink.name.as_deref() == Some(&expect.target))
+    };
     let mut got = Vec::new();
     let mut reasons = Vec::new();
     for (index, input) in test.inputs.iter().enumerate() {
@@ -57,15 +59,24 @@ fn run(pipeline: &Pipeline, test: &Test, expect: &Expect) -> Option<Failure> {
             let event = TestEvent { event_type: input.event.clone(), fields: input.fields.clone() };
             match engine::test(&rule.sql, &event) {
                 TestOutcome::Row { rows } => got.extend(rows),
-                TestOutcome::NoMatch { reason } => reasons.push(format!("input {}, rule {}: no row: {reason}", index + 1, rule.name)),
+                TestOutcome::NoMatch { reason } => {
+                    reasons.push(format!("input {}, rule {}: no row: {reason}", index + 1, rule.name))
+                }
                 TestOutcome::Error { class, message, .. } => {
                     reasons.push(format!("input {}, rule {}: {class} failed: {message}", index + 1, rule.name));
                 }
             }
         }
     }
-    let same = got.len() == expect.rows.len() && got.iter().zip(&expect.rows).all(|(got, expected)| matches(expected, got));
-    (!same).then(|| Failure { target: expect.target.clone(), place: expect.at, expected: expect.rows.clone(), got, reasons })
+    let same =
+        got.len() == expect.rows.len() && got.iter().zip(&expect.rows).all(|(got, expected)| matches(expected, got));
+    (!same).then(|| Failure {
+        target: expect.target.clone(),
+        place: expect.at,
+        expected: expect.rows.clone(),
+        got,
+        reasons,
+    })
 }
 
 /// Whether a value is as expected: numbers by value (1 is 1.0), maps in any order, `{$any: true}` anything.
@@ -74,7 +85,9 @@ fn matches(expected: &Json, got: &Json) -> bool {
         (Json::Object(pattern), _) if pattern.len() == 1 && pattern.get("$any") == Some(&Json::Bool(true)) => true,
         (Json::Number(a), Json::Number(b)) => a == b || same_number(&a.to_string(), &b.to_string()),
         (Json::Array(a), Json::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| matches(a, b)),
-        (Json::Object(a), Json::Object(b)) => a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| matches(a, b))),
+        (Json::Object(a), Json::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| matches(a, b)))
+        }
         _ => expected == got,
     }
 }

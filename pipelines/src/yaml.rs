@@ -28,7 +28,9 @@ pub(crate) struct Source {
 impl Source {
     pub(crate) fn new(name: &str, text: &str) -> Self {
         let chars: Vec<char> = text.chars().collect();
-        let lines = std::iter::once(0).chain(chars.iter().enumerate().filter(|(_, c)| **c == '\n').map(|(index, _)| index + 1)).collect();
+        let lines = std::iter::once(0)
+            .chain(chars.iter().enumerate().filter(|(_, c)| **c == '\n').map(|(index, _)| index + 1))
+            .collect();
         Self { name: name.to_owned(), chars, lines }
     }
 
@@ -83,7 +85,9 @@ impl Node {
     /// Where `key` stands, or the node itself when it has no such key.
     pub(crate) fn key_start(&self, key: &str) -> usize {
         match &self.value {
-            Value::Map(entries) => entries.iter().find(|(known, _)| known.text == key).map_or(self.start, |(key, _)| key.start),
+            Value::Map(entries) => {
+                entries.iter().find(|(known, _)| known.text == key).map_or(self.start, |(key, _)| key.start)
+            }
             _ => self.start,
         }
     }
@@ -122,7 +126,12 @@ pub(crate) fn scalar_json(scalar: &Scalar) -> serde_json::Value {
             let digits = text.strip_prefix('+').unwrap_or(text);
             let hex = digits.strip_prefix("0x").and_then(|hex| i64::from_str_radix(hex, 16).ok());
             // The text of the number is kept, so that 64 bits and more survive.
-            let number = || digits.starts_with(|c: char| c.is_ascii_digit() || c == '-').then(|| digits.parse::<serde_json::Number>().ok()).flatten();
+            let number = || {
+                digits
+                    .starts_with(|c: char| c.is_ascii_digit() || c == '-')
+                    .then(|| digits.parse::<serde_json::Number>().ok())
+                    .flatten()
+            };
             match hex {
                 Some(n) => Json::from(n),
                 None => number().map_or_else(|| Json::String(text.to_owned()), Json::Number),
@@ -134,14 +143,20 @@ pub(crate) fn scalar_json(scalar: &Scalar) -> serde_json::Value {
 /// Parses one document.
 pub(crate) fn parse(source: &Arc<Source>, text: &str) -> Result<Node, Problem> {
     if text.len() > FILE_BYTES_MAX {
-        return Err(source.problem(Place { line: 1, column: 1 }, format!("the file has {} bytes, at most {FILE_BYTES_MAX} are read", text.len())));
+        return Err(source.problem(
+            Place { line: 1, column: 1 },
+            format!("the file has {} bytes, at most {FILE_BYTES_MAX} are read", text.len()),
+        ));
     }
     let mut builder = Builder { source, parser: Parser::new_from_str(text), anchors: HashMap::new(), nodes: 0 };
     let mut root = None;
     while let Some((event, span)) = builder.next()? {
         match event {
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) | Event::DocumentEnd => {}
-            _ if root.is_some() => return Err(builder.fault(span, "a pipeline file holds one document; put the second one into a file of its own")),
+            _ if root.is_some() => {
+                return Err(builder
+                    .fault(span, "a pipeline file holds one document; put the second one into a file of its own"));
+            }
             event => root = Some(builder.node(event, span, 0)?),
         }
     }
@@ -160,7 +175,9 @@ impl<'a> Builder<'a> {
         match self.parser.next_event() {
             None => Ok(None),
             Some(Ok(event)) => Ok(Some(event)),
-            Some(Err(error)) => Err(self.source.problem(self.source.place(error.marker().index()), format!("this is no YAML: {}", error.info()))),
+            Some(Err(error)) => Err(self
+                .source
+                .problem(self.source.place(error.marker().index()), format!("this is no YAML: {}", error.info()))),
         }
     }
 
@@ -178,23 +195,50 @@ impl<'a> Builder<'a> {
             return Err(self.fault(span, format!("nested deeper than {DEPTH_MAX} levels")));
         }
         if self.nodes > NODES_MAX {
-            return Err(self.fault(span, format!("the file has more than {NODES_MAX} values, aliases counted where they are used")));
+            return Err(self.fault(
+                span,
+                format!("the file has more than {NODES_MAX} values, aliases counted where they are used"),
+            ));
         }
         let (node, anchor) = match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let style = match tag {
                     Some(tag) if tag.is_yaml_core_schema() && tag.suffix == "str" => ScalarStyle::DoubleQuoted,
-                    Some(tag) => return Err(self.fault(span, format!("the tag {}{} is not used here; write a plain or quoted value", tag.handle, tag.suffix))),
+                    Some(tag) => {
+                        return Err(self.fault(
+                            span,
+                            format!(
+                                "the tag {}{} is not used here; write a plain or quoted value",
+                                tag.handle, tag.suffix
+                            ),
+                        ));
+                    }
                     None => style,
                 };
-                (Node { value: Value::Scalar(Scalar { text: text.into_owned(), style }), start: span.start.index(), end: span.end.index() }, anchor)
+                (
+                    Node {
+                        value: Value::Scalar(Scalar { text: text.into_owned(), style }),
+                        start: span.start.index(),
+                        end: span.end.index(),
+                    },
+                    anchor,
+                )
             }
             Event::SequenceStart(anchor, _) => (self.list(span, depth)?, anchor),
             Event::MappingStart(anchor, _) => (self.map(span, depth)?, anchor),
             Event::Alias(id) => {
-                let Some(node) = self.anchors.get(&id).cloned() else { return Err(self.fault(span, "the alias names no anchor above it")) };
+                let Some(node) = self.anchors.get(&id).cloned() else {
+                    return Err(self.fault(span, "the alias names no anchor above it"));
+                };
                 self.nodes += count(&node);
-                return if self.nodes > NODES_MAX { Err(self.fault(span, format!("the file has more than {NODES_MAX} values, aliases counted where they are used"))) } else { Ok(node) };
+                return if self.nodes > NODES_MAX {
+                    Err(self.fault(
+                        span,
+                        format!("the file has more than {NODES_MAX} values, aliases counted where they are used"),
+                    ))
+                } else {
+                    Ok(node)
+                };
             }
             _ => return Err(self.fault(span, "this is no YAML here")),
         };
@@ -220,7 +264,9 @@ impl<'a> Builder<'a> {
         loop {
             let (event, at) = self.expect(span)?;
             let text = match event {
-                Event::MappingEnd => return Ok(Node { value: Value::Map(entries), start: span.start.index(), end: at.end.index() }),
+                Event::MappingEnd => {
+                    return Ok(Node { value: Value::Map(entries), start: span.start.index(), end: at.end.index() });
+                }
                 Event::Scalar(text, _, _, _) => text.into_owned(),
                 _ => return Err(self.fault(at, "a key must be a single value")),
             };

@@ -21,7 +21,12 @@ impl Environment for Given {
 }
 
 fn given() -> Given {
-    Given(BTreeMap::from([("TABLE", "readings"), ("PASSWORD", "s3cret"), ("secret.txt", "from file\n"), ("INJECT", "x: [y, {z: 1}]\n- \"q\" # c")]))
+    Given(BTreeMap::from([
+        ("TABLE", "readings"),
+        ("PASSWORD", "s3cret"),
+        ("secret.txt", "from file\n"),
+        ("INJECT", "x: [y, {z: 1}]\n- \"q\" # c"),
+    ]))
 }
 
 fn registry() -> Registry {
@@ -65,21 +70,51 @@ fn broken_files_say_where_and_what_to_write() {
         ("rules: [§", "this is no YAML: while parsing a node, did not find expected node content"),
         ("§[]", "a pipeline is a map with the keys description, resources, sources, rules, sinks, tests, found a list"),
         ("§rule: {}", "unknown key rule of a pipeline; did you mean rules?"),
-        ("rules:\n  a: {sql: SELECT 1 AS c FROM \"t\", sinks: [{action: inspect}], §sinsk: 1}", "unknown key sinsk of a rule; did you mean sinks?"),
+        (
+            "rules:\n  a: {sql: SELECT 1 AS c FROM \"t\", sinks: [{action: inspect}], §sinsk: 1}",
+            "unknown key sinsk of a rule; did you mean sinks?",
+        ),
         ("rules: {}\nsinks: {}\n§rules: {}", "rules is given twice; the first is on line 1"),
         ("a: &x {}\n§<<: *x", "merge keys (<<) are not read; write the keys out"),
         ("rules: {}\n---\n§rules: {}", "a pipeline file holds one document; put the second one into a file of its own"),
         ("rules: {}\nsinks: §!x 1", "the tag !x is not used here; write a plain or quoted value"),
         ("rules:\n  §a:\n    sinks: [{action: inspect}]", "the rule a has no sql"),
-        ("rules:\n  §a:\n    sql: SELECT 1", "the rule a has no sinks; name at least one, or write one such as - action: inspect"),
-        ("rules:\n  a:\n    sql: SELECT 1\n    sinks: [§reading]\nsinks:\n  readings: {action: inspect}", "there is no sink reading; did you mean readings?"),
-        ("rules:\n  §a b:\n    sql: SELECT 1\n    sinks: {action: inspect}", "\"a b\" is no name: letters, digits, _, - and ."),
-        ("sources:\n  s: [a/+, §b/#/c]", "\"b/#/c\" is no topic filter: # must be the last level of a filter, alone in its level, as in a/#"),
-        ("resources:\n  r: {type: lake, config: {path: §\"${env:NOPE}\"}}", "the environment variable NOPE is not set; write ${env:NOPE:-default} to give a default"),
-        ("resources:\n  r: {type: web_hook, config: {url: http://h/, password: {file: §nope.txt}}}", "the file nope.txt cannot be read: no such file"),
-        ("sinks:\n  s: {action: data_to_lake, resource: §lak}\nresources:\n  lake: {type: lake}", "there is no resource lak in this file; did you mean lake?; a resource of the server is named by its id, such as resource:1a2b3c4d"),
-        (&format!("{RULES}tests:\n  - input: {{topic: t/1}}\n    expect: {{§b: []}}"), "there is no rule or sink b; did you mean a?"),
-        (&format!("{RULES}tests:\n  - inputs: [§{{payload: 1}}]\n    expect: {{a: []}}"), "an input has a topic, or an event"),
+        (
+            "rules:\n  §a:\n    sql: SELECT 1",
+            "the rule a has no sinks; name at least one, or write one such as - action: inspect",
+        ),
+        (
+            "rules:\n  a:\n    sql: SELECT 1\n    sinks: [§reading]\nsinks:\n  readings: {action: inspect}",
+            "there is no sink reading; did you mean readings?",
+        ),
+        (
+            "rules:\n  §a b:\n    sql: SELECT 1\n    sinks: {action: inspect}",
+            "\"a b\" is no name: letters, digits, _, - and .",
+        ),
+        (
+            "sources:\n  s: [a/+, §b/#/c]",
+            "\"b/#/c\" is no topic filter: # must be the last level of a filter, alone in its level, as in a/#",
+        ),
+        (
+            "resources:\n  r: {type: lake, config: {path: §\"${env:NOPE}\"}}",
+            "the environment variable NOPE is not set; write ${env:NOPE:-default} to give a default",
+        ),
+        (
+            "resources:\n  r: {type: web_hook, config: {url: http://h/, password: {file: §nope.txt}}}",
+            "the file nope.txt cannot be read: no such file",
+        ),
+        (
+            "sinks:\n  s: {action: data_to_lake, resource: §lak}\nresources:\n  lake: {type: lake}",
+            "there is no resource lak in this file; did you mean lake?; a resource of the server is named by its id, such as resource:1a2b3c4d",
+        ),
+        (
+            &format!("{RULES}tests:\n  - input: {{topic: t/1}}\n    expect: {{§b: []}}"),
+            "there is no rule or sink b; did you mean a?",
+        ),
+        (
+            &format!("{RULES}tests:\n  - inputs: [§{{payload: 1}}]\n    expect: {{a: []}}"),
+            "an input has a topic, or an event",
+        ),
     ] {
         refuses(text, message);
     }
@@ -91,22 +126,45 @@ fn settings_are_held_against_the_specifications() {
     for (rest, message) in [
         ("  x: {type: §lke, config: {}}", "there is no resource type lke; did you mean lake?"),
         ("  x: {type: lake, config: {§pth: /x, path: /y}}", "pth: unknown key; did you mean path?"),
-        ("  x: {type: lake, config: {path: /y, compression: §gzip}}", "compression: expected one of zstd, snappy, none, found \"gzip\""),
-        ("  §x: {type: lake}", "path: is required: Folder that holds one folder a table; made when it is not there. An embedded server fills in <data>/lake."),
-        ("  x: {type: lake, config: {path: §{env: TABLE}}}", "path is no secret: write ${env:NAME} inside the value; {env: …} and {file: …} are for secrets"),
+        (
+            "  x: {type: lake, config: {path: /y, compression: §gzip}}",
+            "compression: expected one of zstd, snappy, none, found \"gzip\"",
+        ),
+        (
+            "  §x: {type: lake}",
+            "path: is required: Folder that holds one folder a table; made when it is not there. An embedded server fills in <data>/lake.",
+        ),
+        (
+            "  x: {type: lake, config: {path: §{env: TABLE}}}",
+            "path is no secret: write ${env:NAME} inside the value; {env: …} and {file: …} are for secrets",
+        ),
     ] {
         refuses(&format!("{head}{rest}"), message);
     }
     for (sink, message) in [
         ("s: {action: §data_to_lak, resource: lake}", "there is no action data_to_lak; did you mean data_to_lake?"),
         ("§s: {action: data_to_lake, params: {table: t}}", "the action data_to_lake needs a resource of type lake"),
-        ("s: {action: data_to_lake, resource: §hook, params: {table: t}}", "the action data_to_lake needs a resource of type lake, hook is a web_hook"),
+        (
+            "s: {action: data_to_lake, resource: §hook, params: {table: t}}",
+            "the action data_to_lake needs a resource of type lake, hook is a web_hook",
+        ),
         ("s: {action: inspect, resource: §lake}", "the action inspect needs no resource"),
-        ("§s: {action: inspect, delivery: maybe}", "delivery: expected one of at_most_once, at_least_once, found \"maybe\""),
+        (
+            "§s: {action: inspect, delivery: maybe}",
+            "delivery: expected one of at_most_once, at_least_once, found \"maybe\"",
+        ),
         ("s: {action: inspect, §delivry: maybe}", "unknown key delivry of a sink; did you mean delivery?"),
-        ("s: {action: data_to_lake, resource: lake, params: {table: §\"t_${sensr}\"}}", "${sensr}: the rule a has no column sensr; did you mean sensor?"),
+        (
+            "s: {action: data_to_lake, resource: lake, params: {table: §\"t_${sensr}\"}}",
+            "${sensr}: the rule a has no column sensr; did you mean sensor?",
+        ),
     ] {
-        refuses(&format!("{head}rules:\n  a: {{sql: 'SELECT clientid AS sensor FROM \"t\"', sinks: [s]}}\nsinks:\n  {sink}"), message);
+        refuses(
+            &format!(
+                "{head}rules:\n  a: {{sql: 'SELECT clientid AS sensor FROM \"t\"', sinks: [s]}}\nsinks:\n  {sink}"
+            ),
+            message,
+        );
     }
 }
 
@@ -114,19 +172,43 @@ fn settings_are_held_against_the_specifications() {
 #[test]
 fn sql_errors_point_into_the_scalar() {
     for (style, text) in [
-        ("literal", "rules:\n  a:\n    sql: |  # comment\n      SELECT clientid AS c,\n        §nofunction(1) AS d\n      FROM s\n    sinks: &i [{action: inspect}]\n"),
-        ("literal, indented, stripped", "rules:\n  a:\n    sql: |2-\n      SELECT 'ü→😀' AS c, §nofunction(1) AS d FROM s\n    sinks: [{action: inspect}]\n"),
-        ("folded", "rules:\n  a:\n    sql: >\n      SELECT clientid\n      AS c,\n\n      §nofunction(1) AS d FROM s\n    sinks: [{action: inspect}]\n"),
-        ("plain", "rules:\n  a:\n    sql: SELECT clientid AS c,\n      §nofunction(1) AS d FROM s\n    sinks: [{action: inspect}]\n"),
-        ("single quoted", "rules:\n  a:\n    sql: 'SELECT ''it'' AS c,\n      §nofunction(1) AS d FROM s'\n    sinks: [{action: inspect}]\n"),
-        ("double quoted", "rules:\n  a:\n    sql: \"SELECT \\\"it\\\" AS c,\\n \\u0041 AS b, \\\n      §nofunction(1) AS d FROM s\"\n    sinks: [{action: inspect}]\n"),
-        ("behind a source name", "rules:\n  a:\n    sql: |\n      SELECT clientid AS c FROM s, \"t/x\"\n      WHERE §nofunction(1) = 2\n    sinks: [{action: inspect}]\n"),
+        (
+            "literal",
+            "rules:\n  a:\n    sql: |  # comment\n      SELECT clientid AS c,\n        §nofunction(1) AS d\n      FROM s\n    sinks: &i [{action: inspect}]\n",
+        ),
+        (
+            "literal, indented, stripped",
+            "rules:\n  a:\n    sql: |2-\n      SELECT 'ü→😀' AS c, §nofunction(1) AS d FROM s\n    sinks: [{action: inspect}]\n",
+        ),
+        (
+            "folded",
+            "rules:\n  a:\n    sql: >\n      SELECT clientid\n      AS c,\n\n      §nofunction(1) AS d FROM s\n    sinks: [{action: inspect}]\n",
+        ),
+        (
+            "plain",
+            "rules:\n  a:\n    sql: SELECT clientid AS c,\n      §nofunction(1) AS d FROM s\n    sinks: [{action: inspect}]\n",
+        ),
+        (
+            "single quoted",
+            "rules:\n  a:\n    sql: 'SELECT ''it'' AS c,\n      §nofunction(1) AS d FROM s'\n    sinks: [{action: inspect}]\n",
+        ),
+        (
+            "double quoted",
+            "rules:\n  a:\n    sql: \"SELECT \\\"it\\\" AS c,\\n \\u0041 AS b, \\\n      §nofunction(1) AS d FROM s\"\n    sinks: [{action: inspect}]\n",
+        ),
+        (
+            "behind a source name",
+            "rules:\n  a:\n    sql: |\n      SELECT clientid AS c FROM s, \"t/x\"\n      WHERE §nofunction(1) = 2\n    sinks: [{action: inspect}]\n",
+        ),
     ] {
         let (line, column) = mark(text);
         let text = format!("{}sources:\n  s: [sensors/+/temperature, sensors/+/pressure]\n", text.replace('§', ""));
         let found = problems(&text);
         assert_eq!(found.len(), 1, "{style}: {found:?}");
-        assert!(found[0].starts_with(&format!("p.yaml:{line}:{column}: rule a: ")), "{style}: expected {line}:{column}, {found:?}");
+        assert!(
+            found[0].starts_with(&format!("p.yaml:{line}:{column}: rule a: ")),
+            "{style}: expected {line}:{column}, {found:?}"
+        );
         assert!(found[0].contains("nofunction"), "{style}: {found:?}");
     }
 }
@@ -137,7 +219,10 @@ fn variables_fill_scalars_and_cannot_change_the_shape() {
         "resources:\n  lake:\n    type: lake\n    config: {path: '/data/${env:TABLE}/${env:NOPE:-d}', compression: '${env:INJECT}'}\n  hook:\n    type: web_hook\n    config: {url: http://h/, password: {file: secret.txt}, username: {env: PASSWORD}}\n",
     )
     .unwrap();
-    assert_eq!(pipeline.resources[0].config, json!({"path": "/data/readings/d", "compression": "x: [y, {z: 1}]\n- \"q\" # c"}));
+    assert_eq!(
+        pipeline.resources[0].config,
+        json!({"path": "/data/readings/d", "compression": "x: [y, {z: 1}]\n- \"q\" # c"})
+    );
     assert_eq!(pipeline.resources[1].config["password"], "from file");
     // A variable that is not there is a warning when the file is only checked, and its setting is not validated.
     let text = "resources:\n  hook: {type: web_hook, config: {url: '${env:NOPE}'}}\n";
@@ -229,7 +314,8 @@ fn the_examples_compile_and_their_tests_pass() {
         if path.extension().is_none_or(|extension| extension != "yaml") {
             continue;
         }
-        let pipeline = pipelines::load_file(&path, Absent::Warn).unwrap_or_else(|problems| panic!("{:?}", lines(&problems)));
+        let pipeline =
+            pipelines::load_file(&path, Absent::Warn).unwrap_or_else(|problems| panic!("{:?}", lines(&problems)));
         let report = check(&pipeline, &registry());
         assert!(!report.tests.is_empty(), "{}: {:?}", path.display(), lines(&report.problems));
         for test in report.tests {

@@ -1,6 +1,6 @@
 //! The server's configuration: `weir.toml`, environment variables and flags become typed, documented settings.
 //!
-//! Every key is written once, in [`schema`], with its type, default and documentation; the parser, `weir config show`
+//! Every key is written once, in `schema`, with its type, default and documentation; the parser, `weir config show`
 //! and the reference page (`docs/configuration.md`) all come from that one list.
 //!
 //! Invariants:

@@ -154,7 +154,9 @@ fn to_long(value: &Value) -> Result<Cell, &'static str> {
         Value::Int(n) => Ok(Cell::Long(*n)),
         Value::Big(_) => Err("the number has more than 64 bits"),
         // Strictly below 2^63: i64::MAX itself is not a double, so `as` cannot saturate here.
-        Value::Float(f) if f.fract() == 0.0 && *f >= -9_223_372_036_854_775_808.0 && *f < 9_223_372_036_854_775_808.0 => {
+        Value::Float(f)
+            if f.fract() == 0.0 && *f >= -9_223_372_036_854_775_808.0 && *f < 9_223_372_036_854_775_808.0 =>
+        {
             Ok(Cell::Long(*f as i64))
         }
         Value::Float(_) => Err("the number has a fraction"),

@@ -41,9 +41,9 @@ impl Client for LakeClient {
     /// Whether the folder, or the nearest folder above it that is there, takes files. Leaves nothing behind.
     async fn check(&self) -> Result<(), Error> {
         let folder = self.writers.folder.clone();
-        tokio::task::spawn_blocking(move || check_writable(&folder))
-            .await
-            .map_err(|error| Error::temporary(ErrorKind::Internal, "checking the folder broke off").with_source(error))?
+        tokio::task::spawn_blocking(move || check_writable(&folder)).await.map_err(|error| {
+            Error::temporary(ErrorKind::Internal, "checking the folder broke off").with_source(error)
+        })?
     }
 
     fn sink(&self, _action: &'static ActionSpec, params: &Config) -> Result<Arc<dyn Sink>, Error> {
@@ -82,7 +82,9 @@ impl Writers {
         if open.len() >= TABLES_MAX {
             return Err(Error::permanent(
                 ErrorKind::Rejected,
-                format!("table {table} would be one more than {TABLES_MAX}, the most a lake writes to; put the varying part into partition_by"),
+                format!(
+                    "table {table} would be one more than {TABLES_MAX}, the most a lake writes to; put the varying part into partition_by"
+                ),
             ));
         }
         let writer = Arc::new(TableWriter::new(table, folder_of(&self.folder, table), self.codec));

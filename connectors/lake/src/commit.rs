@@ -50,7 +50,10 @@ pub(crate) fn commit(table: &Path, version: u64, actions: &str) -> Result<Outcom
 
 /// The actions as JSON lines.
 pub(crate) fn lines(actions: &[Action]) -> Result<Vec<String>, Error> {
-    let failed = |error| Error::permanent(ErrorKind::Internal, "writing a log entry").with_source(Box::<dyn std::error::Error + Send + Sync>::from(error));
+    let failed = |error| {
+        Error::permanent(ErrorKind::Internal, "writing a log entry")
+            .with_source(Box::<dyn std::error::Error + Send + Sync>::from(error))
+    };
     actions.iter().map(serde_json::to_string).collect::<Result<_, serde_json::Error>>().map_err(failed)
 }
 
@@ -69,7 +72,9 @@ fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Puts the names within `from` and every folder above it, up to and including `up_to`, on disk.
 pub(crate) fn sync_folders(from: &Path, up_to: &Path) -> Result<(), Error> {
     for folder in from.ancestors().take_while(|folder| folder.starts_with(up_to)) {
-        File::open(folder).and_then(|file| file.sync_all()).map_err(|error| io_error("syncing the folder", folder, error))?;
+        File::open(folder)
+            .and_then(|file| file.sync_all())
+            .map_err(|error| io_error("syncing the folder", folder, error))?;
     }
     Ok(())
 }

@@ -72,7 +72,9 @@ pub(crate) fn write_file(
     codec: Codec,
 ) -> Result<Written, Error> {
     let fields: Vec<Field> = columns.iter().map(|column| Field::new(&column.name, column.kind.arrow(), true)).collect();
-    let internal = |error: &dyn std::fmt::Display| Error::permanent(ErrorKind::Internal, format!("encoding rows for {}: {error}", table.display()));
+    let internal = |error: &dyn std::fmt::Display| {
+        Error::permanent(ErrorKind::Internal, format!("encoding rows for {}: {error}", table.display()))
+    };
     let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(|error| internal(&error))?;
     let folder_name = folder_of(&partition);
     let name = format!("part-{}.{}parquet", Uuid::new_v4(), suffix(codec));
@@ -140,13 +142,17 @@ pub(crate) fn partition_text(cell: &Cell) -> Result<Option<String>, &'static str
         Cell::Long(n) => Some(n.to_string()),
         // Delta reads an empty partition value as null, so it is stored as that.
         Cell::Text(text) if text.is_empty() => None,
-        Cell::Text(text) if text.len() > PARTITION_VALUE_BYTES_MAX => return Err("a partition value has at most 64 bytes"),
+        Cell::Text(text) if text.len() > PARTITION_VALUE_BYTES_MAX => {
+            return Err("a partition value has at most 64 bytes");
+        }
         Cell::Text(text) => Some(text.as_str().to_owned()),
         Cell::Days(days) => chrono::NaiveDate::default()
             .checked_add_signed(chrono::TimeDelta::days(i64::from(*days)))
             .map(|date| date.format("%Y-%m-%d").to_string()),
         Cell::Double(_) | Cell::Binary(_) | Cell::Micros(_) => {
-            return Err("a table is partitioned by text, whole numbers, booleans and dates; use date(c) or hour(c) for a time");
+            return Err(
+                "a table is partitioned by text, whole numbers, booleans and dates; use date(c) or hour(c) for a time",
+            );
         }
     })
 }

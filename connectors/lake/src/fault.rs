@@ -12,8 +12,12 @@ use deltalake_core::{DeltaTableError, ObjectStoreError};
 /// An input/output error at `path` while doing `what`.
 pub(crate) fn io_error(what: &str, path: &Path, error: io::Error) -> Error {
     let (kind, remedy) = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (ErrorKind::Exhausted, "; the disk is full: make room"),
-        io::ErrorKind::PermissionDenied => (ErrorKind::Unauthorized, "; give the server's user the right to write there"),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            (ErrorKind::Exhausted, "; the disk is full: make room")
+        }
+        io::ErrorKind::PermissionDenied => {
+            (ErrorKind::Unauthorized, "; give the server's user the right to write there")
+        }
         io::ErrorKind::ReadOnlyFilesystem => (ErrorKind::Unauthorized, "; the file system is mounted read-only"),
         io::ErrorKind::NotFound => (ErrorKind::NotFound, ""),
         io::ErrorKind::NotADirectory => (ErrorKind::Unreachable, "; a file stands where a folder is needed"),
@@ -29,7 +33,9 @@ pub(crate) fn delta_error(what: &str, folder: &Path, error: DeltaTableError) -> 
         DeltaTableError::ObjectStore { source: ObjectStoreError::PermissionDenied { .. } } => {
             Error::temporary(ErrorKind::Unauthorized, context).with_source(error)
         }
-        DeltaTableError::ObjectStore { .. } | DeltaTableError::Io { .. } => Error::temporary(ErrorKind::Internal, context).with_source(error),
+        DeltaTableError::ObjectStore { .. } | DeltaTableError::Io { .. } => {
+            Error::temporary(ErrorKind::Internal, context).with_source(error)
+        }
         // A log that does not parse does not heal by itself, but the rows are not to blame either.
         _ => Error::temporary(ErrorKind::Protocol, context).with_source(error),
     }

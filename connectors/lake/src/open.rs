@@ -30,7 +30,8 @@ pub(crate) async fn open(folder: &Path) -> Result<Option<Opened>, Error> {
     let snapshot = load(folder, &store).await?;
     writable(folder, &snapshot)?;
     let arrow = snapshot.arrow_schema();
-    let fields = snapshot.schema().fields().cloned().zip(arrow.fields().iter().map(|field| field.data_type().clone())).collect();
+    let fields =
+        snapshot.schema().fields().cloned().zip(arrow.fields().iter().map(|field| field.data_type().clone())).collect();
     Ok(Some(Opened { version: snapshot.version(), metadata: snapshot.metadata().clone(), fields }))
 }
 
@@ -94,7 +95,10 @@ pub(crate) async fn snapshot(name: String, folder: &Path) -> Result<Table, Error
             DataFile {
                 path: folder.join(view.path().as_ref()).to_string_lossy().into_owned(),
                 bytes: u64::try_from(view.size()).unwrap_or(0),
-                partition: partition_columns.iter().map(|name| (name.clone(), values.get(name).cloned().flatten())).collect(),
+                partition: partition_columns
+                    .iter()
+                    .map(|name| (name.clone(), values.get(name).cloned().flatten()))
+                    .collect(),
             }
         })
         .try_collect::<Vec<_>>()
@@ -118,20 +122,27 @@ fn exists(folder: &Path) -> Result<bool, Error> {
     let log = folder.join(LOG_FOLDER);
     let entries = match std::fs::read_dir(&log) {
         Ok(entries) => entries,
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => return Ok(false),
+        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+            return Ok(false);
+        }
         Err(error) => return Err(io_error("listing the folder", &log, error)),
     };
-    Ok(entries.flatten().any(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with(|c: char| c.is_ascii_digit()))))
+    Ok(entries
+        .flatten()
+        .any(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with(|c: char| c.is_ascii_digit()))))
 }
 
 async fn load(folder: &Path, store: &LogStoreRef) -> Result<Snapshot, Error> {
-    Snapshot::try_new(store.as_ref(), None).await.map_err(|error| delta_error("reading the log of the table", folder, error))
+    Snapshot::try_new(store.as_ref(), None)
+        .await
+        .map_err(|error| delta_error("reading the log of the table", folder, error))
 }
 
 fn log_store(folder: &Path) -> Result<LogStoreRef, Error> {
     let bad = || Error::permanent(ErrorKind::Config, format!("{} is no absolute path", folder.display()));
     let url = Url::from_directory_path(folder).map_err(|()| bad())?;
-    let store = logstore_for(&url, StorageConfig::default()).map_err(|error| delta_error("opening the table", folder, error))?;
+    let store = logstore_for(&url, StorageConfig::default())
+        .map_err(|error| delta_error("opening the table", folder, error))?;
     Ok(Arc::clone(&store))
 }
 

@@ -8,7 +8,7 @@ use model::{Row, Str, Value};
 
 use crate::cast::{Cell, Kind, cast};
 use crate::settings::Action;
-use crate::shape::{column_name, shape, NamesCache};
+use crate::shape::{NamesCache, column_name, shape};
 
 /// Most columns of a table; a row that would add more fails.
 pub(crate) const COLUMNS_MAX: usize = 1_000;
@@ -40,7 +40,12 @@ pub(crate) struct Plan {
 }
 
 /// Plans a batch. `known` is the table's schema, `None` when the table is to be made.
-pub(crate) fn plan(table: &str, known: Option<&[(String, Kind)]>, rows: &[(usize, &Row)], action: &Action) -> Result<Plan, Error> {
+pub(crate) fn plan(
+    table: &str,
+    known: Option<&[(String, Kind)]>,
+    rows: &[(usize, &Row)],
+    action: &Action,
+) -> Result<Plan, Error> {
     let mut planner = Planner::new(table, known, action)?;
     let mut failed = Vec::new();
     let mut shaped = Vec::with_capacity(rows.len());
@@ -104,13 +109,18 @@ impl<'a> Planner<'a> {
         for column in &action.columns {
             let Some(kind) = &column.kind else { continue };
             let name = column_name(&column.name);
-            let stored = planner.index.get(&name.to_lowercase()).and_then(|slot| planner.slots.get(*slot)?.kind.as_ref());
+            let stored =
+                planner.index.get(&name.to_lowercase()).and_then(|slot| planner.slots.get(*slot)?.kind.as_ref());
             if let Some(stored) = stored
                 && stored != kind
             {
                 return Err(Error::permanent(
                     ErrorKind::Config,
-                    format!("table {table}: column {name} is {} in the table, the action says {}", stored.name(), kind.name()),
+                    format!(
+                        "table {table}: column {name} is {} in the table, the action says {}",
+                        stored.name(),
+                        kind.name()
+                    ),
                 ));
             }
             planner.declared.insert(name.to_lowercase(), kind.clone());
@@ -166,7 +176,10 @@ impl<'a> Planner<'a> {
             let slot = match self.index.get(&name.to_lowercase()) {
                 Some(slot) => *slot,
                 None if self.slots.len() >= COLUMNS_MAX => {
-                    return Err(format!("table {}: column {name} would be one more than {COLUMNS_MAX}, the most a table may have", self.table));
+                    return Err(format!(
+                        "table {}: column {name} would be one more than {COLUMNS_MAX}, the most a table may have",
+                        self.table
+                    ));
                 }
                 None => {
                     let kind = self.declared.get(&name.to_lowercase()).cloned();
@@ -174,7 +187,10 @@ impl<'a> Planner<'a> {
                 }
             };
             if slots.contains(&slot) {
-                return Err(format!("table {}: two columns of the row are {name} in the table, where case and the characters ,;{{}}()= do not count", self.table));
+                return Err(format!(
+                    "table {}: two columns of the row are {name} in the table, where case and the characters ,;{{}}()= do not count",
+                    self.table
+                ));
             }
             slots.push(slot);
         }
@@ -196,7 +212,9 @@ impl<'a> Planner<'a> {
         let mut cells = vec![Cell::Null; self.slots.len()];
         let Ok(slots) = layout.as_ref() else { return Ok(cells) };
         for (value, slot) in row.values.iter().zip(slots) {
-            let (Some(cell), Some(Slot { name, kind })) = (cells.get_mut(*slot), self.slots.get(*slot)) else { continue };
+            let (Some(cell), Some(Slot { name, kind })) = (cells.get_mut(*slot), self.slots.get(*slot)) else {
+                continue;
+            };
             if matches!(value, Value::Missing | Value::Null) {
                 continue;
             }
@@ -213,7 +231,13 @@ impl<'a> Planner<'a> {
                 }
                 Error::permanent(
                     ErrorKind::Rejected,
-                    format!("table {}: column {name} is {}: {} {} does not fit: {why}", self.table, kind.name(), value.kind_name(), excerpt(value)),
+                    format!(
+                        "table {}: column {name} is {}: {} {} does not fit: {why}",
+                        self.table,
+                        kind.name(),
+                        value.kind_name(),
+                        excerpt(value)
+                    ),
                 )
             })?;
         }
@@ -224,15 +248,27 @@ impl<'a> Planner<'a> {
     fn finish(self, rows: Vec<IndexedCells>) -> (Vec<(String, Kind)>, Vec<IndexedCells>) {
         let closed = self.closed;
         let known = self.known;
-        let keep: Vec<bool> =
-            self.slots.iter().enumerate().map(|(slot, column)| column.kind.is_some() && (slot < known || !closed)).collect();
-        let slots = self.slots.into_iter().zip(&keep).filter(|(_, keep)| **keep).filter_map(|(slot, _)| Some((slot.name, slot.kind?))).collect();
+        let keep: Vec<bool> = self
+            .slots
+            .iter()
+            .enumerate()
+            .map(|(slot, column)| column.kind.is_some() && (slot < known || !closed))
+            .collect();
+        let slots = self
+            .slots
+            .into_iter()
+            .zip(&keep)
+            .filter(|(_, keep)| **keep)
+            .filter_map(|(slot, _)| Some((slot.name, slot.kind?)))
+            .collect();
         if keep.iter().all(|keep| *keep) {
             return (slots, rows);
         }
         let rows = rows
             .into_iter()
-            .map(|(index, cells)| (index, cells.into_iter().zip(&keep).filter(|(_, keep)| **keep).map(|(cell, _)| cell).collect()))
+            .map(|(index, cells)| {
+                (index, cells.into_iter().zip(&keep).filter(|(_, keep)| **keep).map(|(cell, _)| cell).collect())
+            })
             .collect();
         (slots, rows)
     }

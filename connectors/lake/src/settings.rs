@@ -8,7 +8,8 @@ use crate::cast::Kind;
 use crate::shape::{Column, Part, Source};
 
 /// Rows are gathered by the queue layer into one file a batch and partition, so these defaults decide how files roll.
-const BATCH: BatchDefaults = BatchDefaults { records_max: 100_000, bytes_max: 64 << 20, age_max_ms: 1_000, concurrency_max: 1 };
+const BATCH: BatchDefaults =
+    BatchDefaults { records_max: 100_000, bytes_max: 64 << 20, age_max_ms: 1_000, concurrency_max: 1 };
 
 /// The lake as data.
 pub const SPEC: Spec = Spec {
@@ -97,8 +98,9 @@ impl Settings {
         if path.trim().is_empty() {
             return Err(Error::permanent(ErrorKind::Config, "path: must name a folder"));
         }
-        let folder = std::path::absolute(path)
-            .map_err(|error| Error::permanent(ErrorKind::Config, format!("path: {path} cannot be made absolute")).with_source(error))?;
+        let folder = std::path::absolute(path).map_err(|error| {
+            Error::permanent(ErrorKind::Config, format!("path: {path} cannot be made absolute")).with_source(error)
+        })?;
         let codec = match config.text("compression") {
             Some("snappy") => Codec::Snappy,
             Some("none") => Codec::None,
@@ -154,7 +156,13 @@ impl Action {
             &format!("{:?}", params.map("columns")),
             if evolve { "evolve" } else { "fail" },
         ]);
-        Ok(Self { table, partition_by: (!partition_by.is_empty()).then_some(partition_by), columns, evolve, fingerprint })
+        Ok(Self {
+            table,
+            partition_by: (!partition_by.is_empty()).then_some(partition_by),
+            columns,
+            evolve,
+            fingerprint,
+        })
     }
 }
 
@@ -169,7 +177,9 @@ fn table_name(text: &str) -> Result<TableName, Error> {
     }
     let prefix = text.split("${").next().unwrap_or_default();
     if prefix.is_empty() {
-        return Err(config_error(format!("table: {text} must start with literal text, such as events_{text}, so that a payload cannot choose any table")));
+        return Err(config_error(format!(
+            "table: {text} must start with literal text, such as events_{text}, so that a payload cannot choose any table"
+        )));
     }
     check_table_name(prefix).map_err(|why| config_error(format!("table: {why}")))?;
     Ok(TableName::Template(Template::parse(text)?))
@@ -217,13 +227,12 @@ fn partition(item: &str) -> Result<(String, Option<Column>), Error> {
     let Some((function, rest)) = item.split_once('(') else {
         return Ok((item.to_owned(), None));
     };
-    let inner = rest
-        .strip_suffix(')')
-        .map(str::trim)
-        .filter(|inner| !inner.is_empty())
-        .ok_or_else(|| config_error(format!("partition_by: {item}: expected a column or a part of a time such as date(ts)")))?;
-    let part = Part::parse(function.trim())
-        .ok_or_else(|| config_error(format!("partition_by: {item}: {function} is unknown; the parts are year, month, day, hour, date")))?;
+    let inner = rest.strip_suffix(')').map(str::trim).filter(|inner| !inner.is_empty()).ok_or_else(|| {
+        config_error(format!("partition_by: {item}: expected a column or a part of a time such as date(ts)"))
+    })?;
+    let part = Part::parse(function.trim()).ok_or_else(|| {
+        config_error(format!("partition_by: {item}: {function} is unknown; the parts are year, month, day, hour, date"))
+    })?;
     let name = format!("{inner}_{}", part.name());
     let kind = if part == Part::Date { Kind::Date } else { Kind::Long };
     Ok((name.clone(), Some(Column { name, source: Source::Part(part, inner.to_owned()), kind: Some(kind) })))

@@ -28,7 +28,8 @@ impl LakeSink {
             TableName::Literal(name) => Ok(Str::new(name)),
             TableName::Template(template) => {
                 let name = template.text(&record.row);
-                check_table_name(&name).map_err(|why| Error::permanent(ErrorKind::Rejected, format!("table: {why}")))?;
+                check_table_name(&name)
+                    .map_err(|why| Error::permanent(ErrorKind::Rejected, format!("table: {why}")))?;
                 Ok(Str::from(name))
             }
         }
@@ -47,7 +48,11 @@ impl Sink for LakeSink {
             match self.table_of(record) {
                 Ok(table) => groups
                     .entry((table, record.rule.clone()))
-                    .or_insert_with(|| Batch { rows: Vec::new(), rule: record.rule.clone(), action: Arc::clone(&self.action) })
+                    .or_insert_with(|| Batch {
+                        rows: Vec::new(),
+                        rule: record.rule.clone(),
+                        action: Arc::clone(&self.action),
+                    })
                     .rows
                     .push((index, record.id.clone(), record.row.clone())),
                 Err(error) => failed.push((index, error)),

@@ -10,7 +10,10 @@ use std::sync::Arc;
 
 use connector::{Error, ErrorKind};
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel as _;
-use deltalake_core::kernel::{Action as Entry, CommitInfo, DataType, Metadata, MetadataExt as _, StructField, StructType, Transaction, new_metadata};
+use deltalake_core::kernel::{
+    Action as Entry, CommitInfo, DataType, Metadata, MetadataExt as _, StructField, StructType, Transaction,
+    new_metadata,
+};
 use model::{Clock as _, Row, Str, SystemClock};
 use parking_lot::Mutex as SyncMutex;
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -71,15 +74,23 @@ struct Current {
 
 impl From<Opened> for Current {
     fn from(opened: Opened) -> Self {
-        let columns = opened.fields.iter().map(|(field, arrow)| (field.name.clone(), Kind::from_arrow(arrow))).collect();
-        Self { version: opened.version, metadata: opened.metadata, fields: opened.fields.into_iter().map(|(field, _)| field).collect(), columns }
+        let columns =
+            opened.fields.iter().map(|(field, arrow)| (field.name.clone(), Kind::from_arrow(arrow))).collect();
+        Self {
+            version: opened.version,
+            metadata: opened.metadata,
+            fields: opened.fields.into_iter().map(|(field, _)| field).collect(),
+            columns,
+        }
     }
 }
 
 impl Current {
     /// The table with these columns as doubles, one version on.
     fn widened(&self, table: &str, names: &[String]) -> Result<Self, Error> {
-        let internal = |error: &dyn std::fmt::Display| Error::permanent(ErrorKind::Internal, format!("table {table}: making the schema: {error}"));
+        let internal = |error: &dyn std::fmt::Display| {
+            Error::permanent(ErrorKind::Internal, format!("table {table}: making the schema: {error}"))
+        };
         let mut fields = self.fields.clone();
         let mut columns = self.columns.clone();
         for (field, (name, kind)) in fields.iter_mut().zip(&mut columns).filter(|(_, (name, _))| names.contains(name)) {
@@ -103,13 +114,22 @@ impl TableWriter {
         let mut state = Arc::clone(&self.state).lock_owned().await;
         for _ in 0..COMMIT_ATTEMPTS_MAX {
             self.load(&mut state, &app_id).await?;
-            let work = Append { name: self.name.clone(), folder: self.folder.clone(), codec: self.codec, app_id: app_id.clone(), batch: Arc::clone(&batch) };
+            let work = Append {
+                name: self.name.clone(),
+                folder: self.folder.clone(),
+                codec: self.codec,
+                app_id: app_id.clone(),
+                batch: Arc::clone(&batch),
+            };
             let (back, result) = tokio::task::spawn_blocking(move || {
                 let result = work.run(&mut state);
                 (state, result)
             })
             .await
-            .map_err(|error| Error::temporary(ErrorKind::Internal, format!("writing table {} broke off", self.name)).with_source(error))?;
+            .map_err(|error| {
+                Error::temporary(ErrorKind::Internal, format!("writing table {} broke off", self.name))
+                    .with_source(error)
+            })?;
             state = back;
             match result? {
                 Appended::Done { failed, version } => {
@@ -122,7 +142,10 @@ impl TableWriter {
                 Appended::Widen(columns) => state = self.widen(state, columns).await?,
             }
         }
-        Err(Error::temporary(ErrorKind::Exhausted, format!("table {}: {COMMIT_ATTEMPTS_MAX} attempts to commit met other writers", self.name)))
+        Err(Error::temporary(
+            ErrorKind::Exhausted,
+            format!("table {}: {COMMIT_ATTEMPTS_MAX} attempts to commit met other writers", self.name),
+        ))
     }
 
     /// Waits for work in the background.
@@ -151,7 +174,11 @@ impl TableWriter {
     }
 
     /// Makes doubles of whole-number columns where that is possible; otherwise notes that it is not.
-    async fn widen(&self, mut state: OwnedMutexGuard<State>, columns: Vec<String>) -> Result<OwnedMutexGuard<State>, Error> {
+    async fn widen(
+        &self,
+        mut state: OwnedMutexGuard<State>,
+        columns: Vec<String>,
+    ) -> Result<OwnedMutexGuard<State>, Error> {
         let table = snapshot(self.name.clone(), &self.folder).await?;
         let Some(current) = state.current.as_ref().filter(|current| current.version == table.version) else {
             state.loaded = false;
@@ -159,14 +186,22 @@ impl TableWriter {
         };
         let bytes: u64 = table.files.iter().map(|file| file.bytes).sum();
         if bytes > WIDEN_BYTES_MAX {
-            tracing::warn!(table = self.name, ?columns, bytes, "the columns stay bigint: the table is too large to be rewritten");
+            tracing::warn!(
+                table = self.name,
+                ?columns,
+                bytes,
+                "the columns stay bigint: the table is too large to be rewritten"
+            );
             state.fixed.extend(columns);
             return Ok(state);
         }
         let next = current.widened(&self.name, &columns)?;
-        let (folder, codec, names, metadata, version) = (self.folder.clone(), self.codec, columns.clone(), next.metadata.clone(), next.version);
+        let (folder, codec, names, metadata, version) =
+            (self.folder.clone(), self.codec, columns.clone(), next.metadata.clone(), next.version);
         let work = move || widen(&folder, &table.files, &names, &metadata, version, codec);
-        let broke_off = |error| Error::temporary(ErrorKind::Internal, format!("rewriting table {} broke off", self.name)).with_source(error);
+        let broke_off = |error| {
+            Error::temporary(ErrorKind::Internal, format!("rewriting table {} broke off", self.name)).with_source(error)
+        };
         match tokio::task::spawn_blocking(work).await.map_err(broke_off)?? {
             Widened::Done => {
                 tracing::info!(table = self.name, ?columns, bytes, "rewrote the table: the columns are doubles now");
@@ -187,7 +222,13 @@ impl TableWriter {
         let folder = self.folder.clone();
         *running = Some(model::task::spawn("lake-checkpoint", async move {
             let Ok(url) = url::Url::from_directory_path(&folder) else { return };
-            let result = deltalake_core::checkpoints::create_checkpoint_from_table_url_and_cleanup(url, version, Some(true), None).await;
+            let result = deltalake_core::checkpoints::create_checkpoint_from_table_url_and_cleanup(
+                url,
+                version,
+                Some(true),
+                None,
+            )
+            .await;
             if let Err(error) = result {
                 tracing::warn!(table = %folder.display(), version, %error, "a checkpoint of the table's log failed; the next one comes later");
             }
@@ -197,7 +238,10 @@ impl TableWriter {
 
 /// How an append ended.
 enum Appended {
-    Done { failed: Vec<(usize, Error)>, version: Option<u64> },
+    Done {
+        failed: Vec<(usize, Error)>,
+        version: Option<u64>,
+    },
     Conflict,
     /// These whole-number columns should become doubles first.
     Widen(Vec<String>),
@@ -226,7 +270,11 @@ impl Append {
             && !commit::entry_path(&self.folder, current.version).exists()
         {
             // Going on would make a log without a beginning, perhaps on another disk than before.
-            let gone = format!("the log of table {} is gone from {}; the next attempt looks again", self.name, self.folder.display());
+            let gone = format!(
+                "the log of table {} is gone from {}; the next attempt looks again",
+                self.name,
+                self.folder.display()
+            );
             state.loaded = false;
             return Err(Error::temporary(ErrorKind::NotFound, gone));
         }
@@ -263,8 +311,15 @@ impl Append {
     fn to_widen(&self, state: &State, plan: &Plan) -> Vec<String> {
         let Some(current) = state.current.as_ref().filter(|_| self.batch.action.evolve) else { return Vec::new() };
         let fixed = |name: &String| state.fixed.contains(name) || current.metadata.partition_columns().contains(name);
-        let declared = |name: &String| self.batch.action.columns.iter().any(|column| column.kind.is_some() && column_name(&column.name) == *name);
-        plan.widen.iter().filter_map(|slot| plan.slots.get(*slot)).map(|(name, _)| name.clone()).filter(|name| !fixed(name) && !declared(name)).collect()
+        let declared = |name: &String| {
+            self.batch.action.columns.iter().any(|column| column.kind.is_some() && column_name(&column.name) == *name)
+        };
+        plan.widen
+            .iter()
+            .filter_map(|slot| plan.slots.get(*slot))
+            .map(|(name, _)| name.clone())
+            .filter(|name| !fixed(name) && !declared(name))
+            .collect()
     }
 
     /// How many rows at the front of the batch are those of the last commit of this rule and action (a crash between
@@ -295,13 +350,19 @@ impl Append {
         for (index, cells) in &plan.rows {
             match partition_key(&places, cells, &plan.slots) {
                 Ok(key) => groups.entry(key).or_default().push(cells),
-                Err(why) => failed.push((*index, Error::permanent(ErrorKind::Rejected, format!("table {}: {why}", self.name)))),
+                Err(why) => {
+                    failed.push((*index, Error::permanent(ErrorKind::Rejected, format!("table {}: {why}", self.name))))
+                }
             }
         }
         if groups.len() > PARTITIONS_PER_BATCH_MAX {
             return Err(Error::permanent(
                 ErrorKind::Rejected,
-                format!("table {}: one batch has rows for {} partitions, at most {PARTITIONS_PER_BATCH_MAX} are written at once; choose partition columns with fewer values", self.name, groups.len()),
+                format!(
+                    "table {}: one batch has rows for {} partitions, at most {PARTITIONS_PER_BATCH_MAX} are written at once; choose partition columns with fewer values",
+                    self.name,
+                    groups.len()
+                ),
             ));
         }
         let columns: Vec<(usize, FileColumn)> = plan
@@ -317,7 +378,9 @@ impl Append {
             let arrays = places
                 .iter()
                 .zip(&columns)
-                .map(|(place, column)| array(&column.kind, rows.iter().map(|cells| cells.get(*place).unwrap_or(&Cell::Null))))
+                .map(|(place, column)| {
+                    array(&column.kind, rows.iter().map(|cells| cells.get(*place).unwrap_or(&Cell::Null)))
+                })
                 .collect();
             let values = partition.iter().cloned().zip(key).collect();
             files.written.push(write_file(&self.folder, &columns, arrays, values, self.codec)?);
@@ -371,7 +434,9 @@ impl Next {
             None => wanted.unwrap_or_default().to_vec(),
         };
         check_partition(table, wanted, &partition, plan)?;
-        let internal = |error: &dyn std::fmt::Display| Error::permanent(ErrorKind::Internal, format!("table {table}: making the schema: {error}"));
+        let internal = |error: &dyn std::fmt::Display| {
+            Error::permanent(ErrorKind::Internal, format!("table {table}: making the schema: {error}"))
+        };
         let changed = now.is_none() || plan.slots.len() > plan.known;
         let mut fields = now.map_or_else(Vec::new, |current| current.fields.clone());
         for (name, kind) in plan.slots.iter().skip(plan.known) {
@@ -382,10 +447,14 @@ impl Next {
         let metadata = match now {
             Some(current) if !changed => current.metadata.clone(),
             Some(current) => current.metadata.clone().with_schema(&schema()?).map_err(|error| internal(&error))?,
-            None => new_metadata(&schema()?, &partition, [
-                ("delta.checkpointInterval", CHECKPOINT_EVERY_VERSIONS.to_string().as_str()),
-                ("delta.logRetentionDuration", LOG_RETENTION),
-            ])
+            None => new_metadata(
+                &schema()?,
+                &partition,
+                [
+                    ("delta.checkpointInterval", CHECKPOINT_EVERY_VERSIONS.to_string().as_str()),
+                    ("delta.logRetentionDuration", LOG_RETENTION),
+                ],
+            )
             .and_then(|metadata| metadata.with_name(table.to_owned()))
             .map_err(|error| internal(&error))?,
         };
@@ -402,7 +471,11 @@ fn check_partition(table: &str, wanted: Option<&[String]>, partition: &[String],
     if let Some(wanted) = wanted
         && wanted != partition
     {
-        return config(format!("is partitioned by [{}], the action asks for [{}]", partition.join(", "), wanted.join(", ")));
+        return config(format!(
+            "is partitioned by [{}], the action asks for [{}]",
+            partition.join(", "),
+            wanted.join(", ")
+        ));
     }
     let names = || plan.slots.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
     if let Some(absent) = partition.iter().find(|name| plan.slots.iter().all(|(column, _)| column != *name)) {
@@ -419,7 +492,8 @@ fn partition_key(places: &[usize], cells: &[Cell], slots: &[(String, Kind)]) -> 
         .iter()
         .map(|place| {
             let name = slots.get(*place).map_or("", |(name, _)| name.as_str());
-            partition_text(cells.get(*place).unwrap_or(&Cell::Null)).map_err(|why| format!("partition column {name}: {why}"))
+            partition_text(cells.get(*place).unwrap_or(&Cell::Null))
+                .map_err(|why| format!("partition column {name}: {why}"))
         })
         .collect()
 }

@@ -35,7 +35,14 @@ pub(crate) enum Widened {
 }
 
 /// Rewrites `files` with `columns` as doubles and commits `metadata` as `version`.
-pub(crate) fn widen(table: &Path, files: &[DataFile], columns: &[String], metadata: &Metadata, version: u64, codec: Codec) -> Result<Widened, Error> {
+pub(crate) fn widen(
+    table: &Path,
+    files: &[DataFile],
+    columns: &[String],
+    metadata: &Metadata,
+    version: u64,
+    codec: Codec,
+) -> Result<Widened, Error> {
     let mut written = Files::default();
     let mut removed = Vec::new();
     for file in files {
@@ -66,9 +73,13 @@ pub(crate) fn widen(table: &Path, files: &[DataFile], columns: &[String], metada
 
 /// A whole file; one is at most a batch of rows.
 fn read(path: &Path) -> Result<RecordBatch, Error> {
-    let failed = |error: &dyn std::fmt::Display| Error::temporary(ErrorKind::Protocol, format!("reading {}: {error}", path.display()));
+    let failed = |error: &dyn std::fmt::Display| {
+        Error::temporary(ErrorKind::Protocol, format!("reading {}: {error}", path.display()))
+    };
     let file = File::open(path).map_err(|error| io_error("reading", path, error))?;
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file).and_then(ParquetRecordBatchReaderBuilder::build).map_err(|error| failed(&error))?;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+        .and_then(ParquetRecordBatchReaderBuilder::build)
+        .map_err(|error| failed(&error))?;
     let schema = arrow::array::RecordBatchReader::schema(&reader);
     let batches = reader.collect::<Result<Vec<_>, _>>().map_err(|error| failed(&error))?;
     concat_batches(&schema, &batches).map_err(|error| failed(&error))
@@ -95,12 +106,20 @@ fn doubles(batch: &RecordBatch, columns: &[String]) -> Option<Vec<ArrayRef>> {
         .collect()
 }
 
-fn entry(table: &Path, written: &[Written], removed: &[&DataFile], columns: &[String], metadata: &Metadata) -> Result<String, Error> {
+fn entry(
+    table: &Path,
+    written: &[Written],
+    removed: &[&DataFile],
+    columns: &[String],
+    metadata: &Metadata,
+) -> Result<String, Error> {
     let now = SystemClock.now_ms();
     let info = CommitInfo {
         timestamp: Some(now),
         operation: Some("CHANGE COLUMN".to_owned()),
-        operation_parameters: Some([("columns".to_owned(), columns.join(", ").into()), ("type".to_owned(), "double".into())].into()),
+        operation_parameters: Some(
+            [("columns".to_owned(), columns.join(", ").into()), ("type".to_owned(), "double".into())].into(),
+        ),
         engine_info: Some(format!("weir/{}", env!("CARGO_PKG_VERSION"))),
         ..CommitInfo::default()
     };

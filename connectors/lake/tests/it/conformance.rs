@@ -99,6 +99,9 @@ async fn the_lake_does_what_it_claims() {
     let folder = tempfile::tempdir().unwrap();
     let harness = Folder { lake: folder.path().join("lake"), aside: folder.path().join("aside") };
     // A folder has no credentials, and no address where a silent server could be put.
-    let claimed: Vec<Case> = Case::SINK.into_iter().filter(|case| !matches!(case, Case::CheckBadCredentials | Case::RespectsDeadline)).collect();
+    let claimed: Vec<Case> = Case::SINK
+        .into_iter()
+        .filter(|case| !matches!(case, Case::CheckBadCredentials | Case::RespectsDeadline))
+        .collect();
     testkit::run(&harness, &claimed).await;
 }

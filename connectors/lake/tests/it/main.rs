@@ -48,7 +48,10 @@ fn rows(from: usize, json: &[Json]) -> Vec<Record> {
 fn batches(table: &Table) -> Vec<(BTreeMap<String, Option<String>>, RecordBatch)> {
     let mut all = Vec::new();
     for file in &table.files {
-        let reader = ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(&file.path).unwrap()).unwrap().build().unwrap();
+        let reader = ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(&file.path).unwrap())
+            .unwrap()
+            .build()
+            .unwrap();
         for batch in reader {
             all.push((file.partition.iter().cloned().collect(), batch.unwrap()));
         }
@@ -61,10 +64,12 @@ fn content(table: &Table) -> Vec<String> {
     let mut lines = Vec::new();
     for (partition, batch) in batches(table) {
         for row in 0..batch.num_rows() {
-            let mut cells: BTreeMap<String, String> = partition.iter().filter_map(|(k, v)| Some((k.clone(), v.clone()?))).collect();
+            let mut cells: BTreeMap<String, String> =
+                partition.iter().filter_map(|(k, v)| Some((k.clone(), v.clone()?))).collect();
             for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
                 if column.is_valid(row) {
-                    let text = ArrayFormatter::try_new(column, &FormatOptions::default()).unwrap().value(row).to_string();
+                    let text =
+                        ArrayFormatter::try_new(column, &FormatOptions::default()).unwrap().value(row).to_string();
                     cells.insert(field.name().clone(), text);
                 }
             }
@@ -131,11 +136,22 @@ async fn every_kind_of_value_comes_back_as_it_was() {
     let table = only_table(folder.path()).await;
     assert_eq!(
         columns(&table),
-        ["bool: Boolean", "int: Int64", "big: Utf8", "float: Float64", "text: Utf8", "bytes: Binary", "list: Utf8", "map: Utf8"]
+        [
+            "bool: Boolean",
+            "int: Int64",
+            "big: Utf8",
+            "float: Float64",
+            "text: Utf8",
+            "bytes: Binary",
+            "list: Utf8",
+            "map: Utf8"
+        ]
     );
     assert_eq!(
         content(&table),
-        ["big=18446744073709551615 bool=true bytes=ff00fe float=0.1 int=-9223372036854775808 list=[1,\"ü\"] map={\"k\":null} text=žluťoučký 🐎 \"quoted\", \u{1}"]
+        [
+            "big=18446744073709551615 bool=true bytes=ff00fe float=0.1 int=-9223372036854775808 list=[1,\"ü\"] map={\"k\":null} text=žluťoučký 🐎 \"quoted\", \u{1}"
+        ]
     );
 }
 
@@ -146,13 +162,28 @@ async fn a_row_that_does_not_fit_fails_alone() {
     let t = sink(&open, &json!({"table": "t"}));
     t.write(&rows(0, &[json!({"n": 9007199254740993_i64, "d": 0.5, "b": true})])).await.unwrap();
     for (value, expected) in [
-        (json!({"n": "x"}), "rejected: table t: column n is bigint: text \"x\" does not fit: the text is no whole number of 64 bits"),
+        (
+            json!({"n": "x"}),
+            "rejected: table t: column n is bigint: text \"x\" does not fit: the text is no whole number of 64 bits",
+        ),
         // 9007199254740993 is in the column, and no double holds it: the column stays what it is.
         (json!({"n": 1.5}), "rejected: table t: column n is bigint: float 1.5 does not fit: the number has a fraction"),
-        (json!({"n": {"a": 1}}), "rejected: table t: column n is bigint: map {\"a\":1} does not fit: only whole numbers can be stored there"),
-        (json!({"d": 9007199254740993_i64}), "rejected: table t: column d is double: integer 9007199254740993 does not fit: the whole number is too large to be exact there"),
-        (json!({"b": 1}), "rejected: table t: column b is boolean: integer 1 does not fit: only true and false can be stored there"),
-        (json!({"x": 1, "X": 2}), "rejected: table t: two columns of the row are X in the table, where case and the characters ,;{}()= do not count"),
+        (
+            json!({"n": {"a": 1}}),
+            "rejected: table t: column n is bigint: map {\"a\":1} does not fit: only whole numbers can be stored there",
+        ),
+        (
+            json!({"d": 9007199254740993_i64}),
+            "rejected: table t: column d is double: integer 9007199254740993 does not fit: the whole number is too large to be exact there",
+        ),
+        (
+            json!({"b": 1}),
+            "rejected: table t: column b is boolean: integer 1 does not fit: only true and false can be stored there",
+        ),
+        (
+            json!({"x": 1, "X": 2}),
+            "rejected: table t: two columns of the row are X in the table, where case and the characters ,;{}()= do not count",
+        ),
     ] {
         let before = only_table(folder.path()).await;
         let id = before.version as usize * 10 + 10;
@@ -172,7 +203,10 @@ async fn new_columns_evolve_the_schema_or_fail_the_row() {
     let fixed = sink(&open, &json!({"table": "t", "on_schema_change": "fail"}));
     let errors = row_errors(fixed.write(&rows(1, &[json!({"a": 2, "b": null}), json!({"a": 3, "b": "x"})])).await);
     assert_eq!(errors, [(1, "rejected: table t has no column b, and on_schema_change is fail".to_owned())]);
-    sink(&open, &json!({"table": "t"})).write(&rows(3, &[json!({"a": 4, "b": "x", "c d;": 1.5}), json!({"A": 5})])).await.unwrap();
+    sink(&open, &json!({"table": "t"}))
+        .write(&rows(3, &[json!({"a": 4, "b": "x", "c d;": 1.5}), json!({"A": 5})]))
+        .await
+        .unwrap();
     let table = only_table(folder.path()).await;
     assert_eq!(columns(&table), ["a: Int64", "b: Utf8", "c_d_: Float64"]);
     assert_eq!(content(&table), ["a=1", "a=2", "a=4 b=x c_d_=1.5", "a=5"]);
@@ -183,11 +217,14 @@ async fn partitions_are_folders_and_the_values_come_from_the_log() {
     let folder = tempfile::tempdir().unwrap();
     let open = client(folder.path()).await;
     let t = sink(&open, &json!({"table": "t", "partition_by": ["site", "date(ts)"], "columns": {"ts": "timestamp"}}));
-    t.write(&rows(0, &[
-        json!({"site": "a/b =ü", "ts": 1769860800000_i64, "v": 1}),
-        json!({"site": "a/b =ü", "ts": "2026-01-31T23:59:59Z", "v": 2}),
-        json!({"site": null, "ts": 1769904000000_i64, "v": 3}),
-    ]))
+    t.write(&rows(
+        0,
+        &[
+            json!({"site": "a/b =ü", "ts": 1769860800000_i64, "v": 1}),
+            json!({"site": "a/b =ü", "ts": "2026-01-31T23:59:59Z", "v": 2}),
+            json!({"site": null, "ts": 1769904000000_i64, "v": 3}),
+        ],
+    ))
     .await
     .unwrap();
     let table = only_table(folder.path()).await;
@@ -304,11 +341,23 @@ async fn bad_parameters_say_what_to_write() {
     let folder = tempfile::tempdir().unwrap();
     let open = client(folder.path()).await;
     for (params, expected) in [
-        (json!({"table": "../x"}), "config: table: \"../x\" is no table name: letters, digits, _ and -, starting with a letter or digit"),
-        (json!({"table": "${x}"}), "config: table: ${x} must start with literal text, such as events_${x}, so that a payload cannot choose any table"),
-        (json!({"table": "t", "partition_by": "week(ts)"}), "config: partition_by: week(ts): week is unknown; the parts are year, month, day, hour, date"),
+        (
+            json!({"table": "../x"}),
+            "config: table: \"../x\" is no table name: letters, digits, _ and -, starting with a letter or digit",
+        ),
+        (
+            json!({"table": "${x}"}),
+            "config: table: ${x} must start with literal text, such as events_${x}, so that a payload cannot choose any table",
+        ),
+        (
+            json!({"table": "t", "partition_by": "week(ts)"}),
+            "config: partition_by: week(ts): week is unknown; the parts are year, month, day, hour, date",
+        ),
         (json!({"table": "t", "partition_by": "a,a"}), "config: partition_by: a is given twice"),
-        (json!({"table": "t", "columns": {"a": "varchr"}}), "config: columns: a: \"varchr\" is no type; the types are boolean, bigint, double, text, binary, timestamp, date"),
+        (
+            json!({"table": "t", "columns": {"a": "varchr"}}),
+            "config: columns: a: \"varchr\" is no type; the types are boolean, bigint, double, text, binary, timestamp, date",
+        ),
     ] {
         assert_eq!(try_sink(&open, &params).err().as_deref(), Some(expected));
     }
@@ -327,7 +376,9 @@ async fn check_finds_a_folder_that_cannot_be_written_and_leaves_nothing() {
     std::fs::write(&file, "").unwrap();
     let error = client(&file.join("lake")).await.check().await.unwrap_err().to_string();
     assert!(error.starts_with(&format!("unreachable: the lake cannot write to {}", file.display())), "{error}");
-    let Err(WriteError::Batch(error)) = sink(&client(&file).await, &json!({"table": "t"})).write(&rows(0, &[json!({"a": 1})])).await else {
+    let Err(WriteError::Batch(error)) =
+        sink(&client(&file).await, &json!({"table": "t"})).write(&rows(0, &[json!({"a": 1})])).await
+    else {
         panic!("must fail")
     };
     assert!(error.is_temporary() && error.to_string().contains(&file.display().to_string()), "{error}");
@@ -349,7 +400,10 @@ async fn a_whole_number_column_becomes_double_at_its_first_fraction() {
         ["site=a b temp=31.0", "site=c temp=-4.0 x=1", "site=c temp=31.5", "site=c temp=7.0", "site=c y=no temp"]
     );
     // Where the action fixes the type or the schema, the row fails instead.
-    for (id, params) in [(10, json!({"table": "t", "columns": {"x": "bigint"}})), (20, json!({"table": "t", "on_schema_change": "fail"}))] {
+    for (id, params) in [
+        (10, json!({"table": "t", "columns": {"x": "bigint"}})),
+        (20, json!({"table": "t", "on_schema_change": "fail"})),
+    ] {
         let errors = row_errors(sink(&open, &params).write(&rows(id, &[json!({"site": "c", "x": 1.5})])).await);
         assert_eq!(errors.len(), 1);
     }
@@ -393,7 +447,11 @@ fn flow(text: &str) -> Json {
         return items.split(',').map(|item| flow(item.trim())).collect();
     }
     if let Some(items) = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')) {
-        return items.split(", ").map(|item| item.split_once(": ").unwrap()).map(|(key, value)| (key.to_owned(), flow(value))).collect();
+        return items
+            .split(", ")
+            .map(|item| item.split_once(": ").unwrap())
+            .map(|(key, value)| (key.to_owned(), flow(value)))
+            .collect();
     }
     Json::String(text.trim_matches('"').to_owned())
 }
