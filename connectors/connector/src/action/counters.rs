@@ -24,7 +24,7 @@ pub enum DropReason {
 }
 
 impl DropReason {
-    /// Every reason, in the order of [`DropReason::index`].
+    /// Every reason, in the order in which they are counted.
     pub const ALL: [Self; 6] =
         [Self::QueueFull, Self::Expired, Self::Stopped, Self::TooLarge, Self::Unavailable, Self::Undecodable];
 
