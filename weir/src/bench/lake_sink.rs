@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use cli::{ApiClient, Exit, Failure};
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::record::RowAccessor as _;
-use parquet::schema::parser::parse_message_type;
+use parquet::schema::types::Type;
 use serde_json::{Value as Json, json};
 
 use super::sink::{Row, Sink};
@@ -114,12 +114,73 @@ fn files(table: &Path) -> Result<BTreeMap<String, i64>, String> {
 }
 
 fn read_file(path: &Path, confirmed_us: i64, rows: &mut Vec<Row>) -> Result<(), String> {
-    let reader = SerializedFileReader::new(File::open(path).map_err(|error| error.to_string())?)
-        .map_err(|error| error.to_string())?;
-    let column = parse_message_type("message rows { OPTIONAL INT64 sent; }").map_err(|error| error.to_string())?;
-    for row in reader.get_row_iter(Some(column)).map_err(|error| error.to_string())? {
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    let reader = SerializedFileReader::new(file).map_err(|error| error.to_string())?;
+    let columns = reader.metadata().file_metadata().schema();
+    let sent = columns.get_fields().iter().find(|column| column.name() == "sent").ok_or("there is no column `sent`")?;
+    let only_sent = Type::group_type_builder(columns.name()).with_fields(vec![sent.clone()]).build();
+    let only_sent = only_sent.map_err(|error| error.to_string())?;
+    for row in reader.get_row_iter(Some(only_sent)).map_err(|error| error.to_string())? {
         let sent_us = row.and_then(|row| row.get_long(0)).map_err(|error| error.to_string())?;
         rows.push(Row { sent_us, confirmed_us: Some(confirmed_us) });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use parquet::basic::{Repetition, Type as Physical};
+    use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
+    use parquet::file::properties::WriterProperties;
+    use parquet::file::writer::SerializedFileWriter;
+
+    use super::*;
+
+    /// Writes a file with the columns `device` and `sent`.
+    fn write(path: &Path, sent: &[i64]) {
+        let column =
+            |name, physical| Type::primitive_type_builder(name, physical).with_repetition(Repetition::OPTIONAL).build();
+        let fields = vec![
+            Arc::new(column("device", Physical::BYTE_ARRAY).unwrap()),
+            Arc::new(column("sent", Physical::INT64).unwrap()),
+        ];
+        let schema = Type::group_type_builder("arrow_schema").with_fields(fields).build().unwrap();
+        let properties = Arc::new(WriterProperties::default());
+        let mut writer = SerializedFileWriter::new(File::create(path).unwrap(), Arc::new(schema), properties).unwrap();
+        let levels = vec![1; sent.len()];
+        let mut group = writer.next_row_group().unwrap();
+        let mut device = group.next_column().unwrap().unwrap();
+        let names = vec![ByteArray::from("d"); sent.len()];
+        device.typed::<ByteArrayType>().write_batch(&names, Some(&levels), None).unwrap();
+        device.close().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        column.typed::<Int64Type>().write_batch(sent, Some(&levels), None).unwrap();
+        column.close().unwrap();
+        group.close().unwrap();
+        writer.close().unwrap();
+    }
+
+    #[test]
+    fn rows_get_the_time_of_the_entry_that_names_their_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let table = folder.path().join("t");
+        assert_eq!(read_table(&table), Ok(Vec::new()), "a table without a commit has no rows");
+        let log = table.join("_delta_log");
+        fs::create_dir_all(&log).unwrap();
+        write(&table.join("a.parquet"), &[3, 5]);
+        write(&table.join("gone.parquet"), &[7]);
+        let first = "{\"commitInfo\":{}}\n{\"add\":{\"path\":\"a.parquet\"}}\n{\"add\":{\"path\":\"gone.parquet\"}}\n";
+        fs::write(log.join("00000000000000000000.json"), first).unwrap();
+        fs::write(log.join("00000000000000000001.json"), "{\"remove\":{\"path\":\"gone.parquet\"}}\n").unwrap();
+        fs::write(log.join(".2.json.tmp"), "half").unwrap();
+        let rows = read_table(&table).unwrap();
+        assert_eq!(rows.iter().map(|row| row.sent_us).collect::<Vec<_>>(), [3, 5]);
+        let now_us = model::Clock::now_ns(&model::SystemClock) / 1_000;
+        for row in rows {
+            let age_us = now_us - row.confirmed_us.unwrap();
+            assert!((-1_000_000..60_000_000).contains(&age_us), "{age_us}");
+        }
+    }
 }
