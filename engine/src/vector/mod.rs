@@ -15,7 +15,8 @@ mod program;
 
 pub(crate) use program::Program;
 
-/// Groups of at least this many rows are evaluated in the vectorised form (measured: docs/decisions/0003).
+/// Groups of at least this many rows are evaluated in the vectorised form. A first estimate, to be replaced by a measured
+/// one: docs/decisions/0003-rule-evaluation.md.
 pub(crate) const VECTOR_ROWS_MIN: usize = 16;
 
 #[cfg(test)]
