@@ -11,7 +11,7 @@ pub struct Record {
     pub row: Row,
     /// The rule that made it.
     pub rule: Str,
-    /// Unique and stable across retries and restarts: `<message or event id>/<row index>`. Sinks that can be keyed
+    /// Unique and stable across retries and restarts: `<message or event id>/<rule>/<row index>`. Sinks that can be keyed
     /// use it for effectively-once delivery; HTTP sinks send it as `Idempotency-Key`.
     pub id: Str,
     /// When the event happened, milliseconds since the epoch; queue TTL counts from here.
