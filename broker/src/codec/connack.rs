@@ -23,6 +23,8 @@ impl Connack {
         }
         let mut reader = Reader::new(body);
         let session_present = match reader.u8()? {
+            // MQTT 3.1 has a reserved byte here, whose value says nothing.
+            _ if version == Version::V3_1 => false,
             0 => false,
             1 => true,
             _ => return Err(Error::malformed("reserved connect acknowledge flags are not zero [MQTT-3.2.2-1]")),

@@ -27,7 +27,11 @@ impl Suback {
             Version::V5 => Properties::decode(&mut reader, Carrier::Suback)?,
             _ => Properties::default(),
         };
-        Ok(Self { packet_id, properties, reasons: reader.rest().iter().copied().map(Reason).collect() })
+        let reasons: Vec<Reason> = reader.rest().iter().copied().map(Reason).collect();
+        if version != Version::V5 && reasons.iter().any(|reason| !matches!(reason.0, 0..=2 | 0x80)) {
+            return Err(Error::protocol("a reserved SUBACK return code [MQTT-3.9.3-2]"));
+        }
+        Ok(Self { packet_id, properties, reasons })
     }
 
     /// Appends the packet.

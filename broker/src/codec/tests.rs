@@ -160,6 +160,18 @@ proptest! {
         }
     }
 
+    // Bytes of any kind seldom have a length that fits; these always have, and mostly small numbers, as packets do.
+    #[test]
+    fn a_body_that_decodes_re_encodes_to_the_same_packet(
+        first in any::<u8>(), body in prop::collection::vec(prop_oneof![0..6u8, any::<u8>()], 0..12), version in version(),
+    ) {
+        let Some(kind) = Kind::of(first) else { return Ok(()) };
+        if let Ok(packet) = Packet::decode(kind, first & 15, &body, version) {
+            let version = match &packet { Packet::Connect(connect) => connect.version, _ => version };
+            prop_assert_eq!(decoded(&encoded(&packet, version), version).unwrap(), packet);
+        }
+    }
+
     #[test]
     fn a_damaged_packet_never_panics(
         packet in prop_oneof![publish(), subscribe(), connect(), other()],
@@ -175,6 +187,28 @@ proptest! {
             drop(Packet::decode(Kind::of(first << 4).unwrap(), byte & 15, &bytes, Version::V5));
         }
     }
+}
+
+/// MQTT-3.9.3-2: 0, 1, 2 and 0x80 are all there is before MQTT 5.
+#[test]
+fn a_suback_of_mqtt_3_carries_no_reserved_return_code() {
+    for (code, good) in [(0, true), (2, true), (0x80, true), (3, false), (0x81, false), (0x87, false)] {
+        for version in [Version::V3_1, Version::V3_1_1] {
+            assert_eq!(decoded(&[0x90, 3, 0, 1, code], version).is_ok(), good, "{code:#x}");
+        }
+    }
+    assert!(decoded(&[0x90, 4, 0, 1, 0, 0x87], Version::V5).is_ok());
+}
+
+/// MQTT 3.1 §3.2: the byte that later says "session present" is reserved and says nothing.
+#[test]
+fn a_connack_of_mqtt_3_1_has_no_session_present() {
+    let session_present = |version| match decoded(&[0x20, 2, 1, 0], version) {
+        Ok(Packet::Connack(packet)) => packet.session_present,
+        other => panic!("{other:?}"),
+    };
+    assert!(!session_present(Version::V3_1));
+    assert!(session_present(Version::V3_1_1));
 }
 
 #[test]
