@@ -12,10 +12,10 @@ use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
 use crate::codec::Reason;
-use crate::counters::Counters;
 use crate::error::Error;
 use crate::listener;
 use crate::node::{Core, Phase, Ports};
+use crate::numbers::{Counters, Stat};
 use crate::registry::Entry;
 use crate::settings::Settings;
 use crate::timers;
@@ -130,7 +130,7 @@ impl Handle {
         let Some(entry) = self.core.registry.get(client_id) else { return false };
         let link = {
             let mut inner = entry.inner.lock();
-            inner.expiry_secs = 0;
+            inner.set_expiry(0, &self.core.counters.persistent_sessions);
             inner.link.clone()
         };
         match link {
@@ -264,6 +264,13 @@ impl Publish for Handle {
 impl Metrics for Handle {
     fn collect(&self, out: &mut Vec<Sample>) {
         self.core.counters.collect(out);
+        for stat in Stat::ALL {
+            let ((now, max), (now_family, max_family)) = (self.core.stat(*stat), stat.families());
+            for (name, value) in [(now_family, now), (max_family, max)] {
+                let (help, kind) = (stat.help(), SampleKind::Gauge);
+                out.push(Sample { name, help, kind, labels: Vec::new(), value: value as f64 });
+            }
+        }
         let mut gauge = |name, help, value: usize| {
             out.push(Sample { name, help, kind: SampleKind::Gauge, labels: Vec::new(), value: value as f64 });
         };

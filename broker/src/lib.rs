@@ -26,23 +26,24 @@
 
 pub mod codec;
 mod connection;
-mod counters;
 mod error;
 mod events;
 mod handle;
 mod listener;
 mod node;
+mod numbers;
 mod registry;
 mod router;
 mod session;
 mod settings;
+mod subscribing;
 mod timers;
 pub mod topics;
 
-pub use counters::{Count, Counters, Dropped};
 pub use error::Error;
 pub use handle::{Broker, ClientSummary, Handle, SubscriptionSummary};
 pub use node::Ports;
+pub use numbers::{Count, Counters, Dropped, Metric, Stat, Totals};
 pub use settings::{Listener, QueueFull, Settings};
 
 /// Parts that benches measure on their own; not for other rooms.

@@ -9,8 +9,8 @@ use model::{Body, ClientInfo, Clock, Event, EventKind, Message, MessageId, Qos, 
 use parking_lot::RwLock;
 use tokio::sync::{Notify, watch};
 
-use crate::counters::{Counters, Dropped};
 use crate::events::Fields;
+use crate::numbers::{Counters, Dropped, Metric, Peaks, Stat};
 use crate::registry::{Entry, Link, Registry, Will};
 use crate::router::{Outgoing, Receiver, Retained, Stored, Subscribers};
 use crate::session::{Delivery, Queue, QueueLimits};
@@ -67,6 +67,8 @@ pub(crate) struct Core {
     pub retained: RwLock<Retained>,
     /// Counters.
     pub counters: Counters,
+    /// The highest values of the stats.
+    pub peaks: Peaks,
     /// Due times.
     pub timers: Timers,
     /// Where the broker is in its life.
@@ -91,6 +93,7 @@ impl Core {
             subscribers: Subscribers::default(),
             retained: RwLock::default(),
             counters: Counters::default(),
+            peaks: Peaks::default(),
             timers: Timers::default(),
             phase: watch::Sender::new(Phase::Running),
             detached: Notify::new(),
@@ -141,8 +144,14 @@ impl Core {
         };
         if message.retain {
             let (count_max, bytes_max) = (self.settings.retained_messages_max, self.settings.retained_bytes_max);
-            if self.retained.write().store(&message, count_max, bytes_max) == Stored::Full {
-                self.counters.dropped(Dropped::RetainedFull, 1);
+            // The lock must be gone before the stat asks for it again.
+            let stored = self.retained.write().store(&message, count_max, bytes_max);
+            match stored {
+                Stored::Full => self.counters.dropped(Dropped::RetainedFull, 1),
+                Stored::Yes => {
+                    self.counters.add(Metric::MessagesRetained, u64::from(!message.payload.is_empty()));
+                    self.stat(Stat::Retained);
+                }
             }
         }
         let (receiver_count, pressed) = self.route(&message);
@@ -182,6 +191,7 @@ impl Core {
         if inner.ended {
             return false;
         }
+        inner.enqueued_count += 1;
         let Some(link) = inner.link.clone() else {
             let info = inner.info.clone();
             if delivery.qos == Qos::AtMostOnce && !self.settings.queue_qos0_offline {
@@ -190,12 +200,14 @@ impl Core {
                 return false;
             }
             let dropped = inner.queue.push(delivery, self.queue_limits());
+            inner.dropped_count += dropped.len() as u64;
             drop(inner);
             dropped.iter().for_each(|delivery| self.drop_delivery(delivery, &info, Dropped::QueueFull));
             return false;
         };
         let was_empty = inner.queue.is_empty();
         let dropped = inner.queue.push(delivery, self.queue_limits());
+        inner.dropped_count += dropped.len() as u64;
         let pressed = self.is_half_full(&inner.queue) && !link.is_slow.load(Ordering::Relaxed);
         drop(inner);
         // A queue that was not empty has woken its connection already.
@@ -241,6 +253,10 @@ impl Core {
     /// Counts and reports a message that did not reach one subscriber.
     pub(crate) fn drop_delivery(&self, delivery: &Delivery, receiver: &ClientInfo, reason: Dropped) {
         self.counters.dropped(reason, 1);
+        if delivery.qos == Qos::ExactlyOnce {
+            self.counters.add(Metric::MessagesQos2Dropped, 1);
+            self.counters.add(Metric::MessagesQos2Expired, u64::from(reason == Dropped::Expired));
+        }
         self.emit(EventKind::MessageDeliveryDropped, || {
             let mut fields = Fields::of_delivery(&delivery.outgoing.message, receiver);
             fields.put("reason", Value::text(reason.name()));
@@ -251,6 +267,7 @@ impl Core {
     /// Counts and reports a message that goes nowhere.
     pub(crate) fn drop_message(&self, message: &Message, reason: Dropped) {
         self.counters.dropped(reason, 1);
+        self.counters.add(Metric::MessagesQos2Dropped, u64::from(message.qos == Qos::ExactlyOnce));
         self.emit(EventKind::MessageDropped, || {
             let mut fields = Fields::of_message(message);
             fields.put("reason", Value::text(reason.name()));
@@ -266,6 +283,7 @@ impl Core {
             if !entry.detach(&mut inner, link) {
                 return;
             }
+            self.counters.clients.sub(1);
             if will_void {
                 inner.will = None;
             }
@@ -301,6 +319,7 @@ impl Core {
                 return;
             }
             inner.ended = true;
+            inner.set_expiry(0, &self.counters.persistent_sessions);
             let waiting = inner.queue.len() + inner.outbound.len();
             inner.queue = Default::default();
             inner.outbound = Default::default();
@@ -309,8 +328,10 @@ impl Core {
         self.registry.remove(entry);
         for filter in subscriptions.keys() {
             self.subscribers.remove(filter, entry);
+            self.forget_subscription(filter);
         }
         self.counters.dropped(Dropped::SessionEnded, waiting as u64);
+        self.counters.add(Metric::SessionTerminated, 1);
         if let Some(will) = will {
             self.publish_will(*will);
         }

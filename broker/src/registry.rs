@@ -14,6 +14,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, oneshot};
 
 use crate::codec::{Reason, SubscribeOptions};
+use crate::numbers::Count;
 use crate::session::{Inbound, Outbound, Queue};
 
 /// One session: its identity, which never changes, and its state.
@@ -55,6 +56,22 @@ pub(crate) struct Inner {
     pub ended: bool,
     /// When the session was created, milliseconds since the epoch.
     pub created_at_ms: i64,
+    /// Messages routed to the session, for the session list.
+    pub enqueued_count: u64,
+    /// Messages its full queue dropped, for the session list.
+    pub dropped_count: u64,
+}
+
+impl Inner {
+    /// Sets how long the session lives on without connection, and keeps the number of those that do.
+    pub(crate) fn set_expiry(&mut self, secs: u32, persistent: &Count) {
+        match (self.expiry_secs, secs) {
+            (0, 1..) => persistent.add(1),
+            (1.., 0) => persistent.sub(1),
+            _ => {}
+        }
+        self.expiry_secs = secs;
+    }
 }
 
 /// One subscription of a session.
@@ -145,6 +162,8 @@ impl Entry {
                 epoch: 0,
                 ended: false,
                 created_at_ms,
+                enqueued_count: 0,
+                dropped_count: 0,
             }),
         }
     }

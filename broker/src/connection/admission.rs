@@ -13,7 +13,7 @@ use tokio::sync::oneshot::error::TryRecvError;
 use super::Connection;
 use super::end::End;
 use crate::codec::{Packet, Puback, Pubrec, Reason};
-use crate::counters::Dropped;
+use crate::numbers::Dropped;
 
 /// One publish whose acknowledgement has not left yet. For QoS 0 there is none, and reading pauses instead.
 pub(super) struct PendingAck {

@@ -11,6 +11,7 @@ use super::admission::{Answer, PendingAck};
 use super::end::End;
 use super::inbox::try_read;
 use crate::codec::{Disconnect, Packet, Reason};
+use crate::numbers::Metric;
 
 /// Bytes that a lingering close throws away before it gives up on the client.
 const DRAIN_BYTES_MAX: usize = 16 << 20;
@@ -27,6 +28,7 @@ impl Connection {
         }
         self.hand_over_admissions();
         self.core.connection_ended(&self.entry, &self.link, end.voids_will());
+        self.core.counters.add(Metric::ClientDisconnected, 1);
         let (reason, code) = end.event();
         self.core.emit_disconnected(&self.info, reason, code);
         if let End::Fault(error) = end {
@@ -34,7 +36,7 @@ impl Connection {
             tracing::debug!(client_id = ?self.info.client_id, %error, "connection ended for an error of the client");
         }
         if let Some(reason) = end.told().filter(|_| self.version == ProtocolVersion::V5) {
-            Packet::Disconnect(Disconnect::new(reason)).encode(&mut self.outbox, self.version);
+            self.encode(&Packet::Disconnect(Disconnect::new(reason)));
         }
         let Self { core, socket, outbox, outbox_sent, .. } = *self;
         match end {

@@ -15,6 +15,7 @@ use super::handle_connect::Refusal;
 use super::inbox::try_read;
 use crate::codec::{Connack, Connect, Error, Kind, Packet, Properties, Reason, Version, frame};
 use crate::node::{Core, Phase};
+use crate::numbers::Metric;
 
 /// Serves one socket from CONNECT to its end.
 pub(crate) async fn serve(core: Arc<Core>, socket: TcpStream, peer: SocketAddr, local: SocketAddr) {
@@ -55,7 +56,10 @@ async fn greet(core: Arc<Core>, socket: TcpStream, peer: SocketAddr, local: Sock
         Err(answer) => {
             core.counters.connects_refused.add(1);
             let linger = Duration::from_millis(core.settings.linger_ms);
-            say_and_close(socket?, &answer.bytes(), linger).await;
+            let bytes = answer.bytes();
+            core.counters.add(Metric::PacketsConnack, u64::from(!bytes.is_empty()));
+            core.counters.add(Metric::BytesSent, bytes.len() as u64);
+            say_and_close(socket?, &bytes, linger).await;
             None
         }
     }
@@ -88,7 +92,7 @@ async fn read_connect(core: &Core, socket: &TcpStream, inbox: &mut Vec<u8>) -> R
             return Err(Answer::Nothing);
         }
         match try_read(socket, inbox) {
-            Ok(count) => core.counters.bytes_received.add(count as u64),
+            Ok(count) => core.counters.add(Metric::BytesReceived, count as u64),
             Err(End::PeerClosed | _) => return Err(Answer::Nothing),
         }
         let found = match frame(inbox) {
@@ -105,6 +109,7 @@ async fn read_connect(core: &Core, socket: &TcpStream, inbox: &mut Vec<u8>) -> R
             });
         }
         let Some(body) = body.get(..found.body_len) else { continue };
+        core.counters.add(Metric::PacketsConnect, 1);
         let decoded = Connect::decode(found.flags, body).map_err(|error| refusal(body, error));
         inbox.drain(..found.total_len());
         return decoded;

@@ -8,8 +8,8 @@ use model::ports::Access;
 use super::Connection;
 use super::end::End;
 use crate::codec::{Packet, Pubrel, Reason};
-use crate::counters::Dropped;
 use crate::events::Fields;
+use crate::numbers::{Dropped, Metric};
 use crate::router::Envelope;
 use crate::session::{Delivery, ToSend};
 
@@ -84,7 +84,8 @@ impl Connection {
         if !delivery.outgoing.encode(&mut self.outbox, envelope, now_ms, self.client_packet_bytes_max) {
             return self.give_up(delivery, packet_id, Dropped::TooLarge);
         }
-        self.core.counters.messages_sent.add(1);
+        self.core.counters.add(Metric::of_sent_message(delivery.qos), 1);
+        self.core.counters.add(Metric::MessagesBytesSent, message.payload.len() as u64);
         self.link.sent_count.fetch_add(1, Ordering::Relaxed);
         self.core.emit(EventKind::MessageDelivered, || Fields::of_delivery(message, &self.info));
         Ok(())

@@ -13,6 +13,7 @@ use super::Connection;
 use super::handle_publish::travelling;
 use crate::codec::{Connack, Connect, LastWill, MAX_REMAINING_LENGTH, Packet, Properties, Property, Reason};
 use crate::node::Core;
+use crate::numbers::{Metric, Stat};
 use crate::registry::{Entry, Full, Link, Will};
 use crate::router::split_share;
 use crate::timers::Timer;
@@ -93,7 +94,8 @@ impl Connection {
             properties = connack_properties(&self.core, &self.info, connect, assigned);
         }
         let connack = Connack { session_present, reason: Reason::SUCCESS, properties };
-        Packet::Connack(connack).encode(&mut self.outbox, self.version);
+        self.encode(&Packet::Connack(connack));
+        self.core.counters.add(Metric::ClientConnected, 1);
         if self.link.silence_max_ms > 0 {
             let due_ms = self.core.monotonic_ms() + self.link.silence_max_ms;
             self.core.timers.set(due_ms, Timer::KeepAlive(Arc::downgrade(&self.link)));
@@ -110,8 +112,7 @@ impl Connection {
         for filter in filters {
             let effective = split_share(&filter).map_or(filter.as_str(), |(_, inner)| inner);
             if !self.core.allows(&self.info, Access::Subscribe, effective).await {
-                self.entry.inner.lock().subscriptions.remove(&filter);
-                self.core.subscribers.remove(&filter, &self.entry);
+                self.core.remove_subscription(&self.entry, &filter);
             }
         }
     }
@@ -231,6 +232,7 @@ async fn take_session(
         }
         displace(core, &entry).await;
         if info.clean_start && !is_new {
+            core.counters.add(Metric::SessionDiscarded, 1);
             core.terminate(&entry, "discarded");
             continue;
         }
@@ -238,11 +240,16 @@ async fn take_session(
         if inner.ended || inner.link.is_some() {
             continue;
         }
-        inner.expiry_secs = info.session_expiry_secs;
+        inner.set_expiry(info.session_expiry_secs, &core.counters.persistent_sessions);
         inner.will = will;
         inner.outbound.resume();
         entry.attach(&mut inner, link.clone());
+        core.counters.clients.add(1);
         drop(inner);
+        for stat in [Stat::Connections, Stat::Sessions, Stat::PersistentSessions] {
+            core.stat(stat);
+        }
+        core.counters.add(if is_new { Metric::SessionCreated } else { Metric::SessionResumed }, 1);
         return Ok((entry, !is_new));
     }
 }
@@ -254,6 +261,7 @@ async fn displace(core: &Arc<Core>, entry: &Arc<Entry>) {
         let detached = core.detached.notified();
         let Some(former) = entry.inner.lock().link.clone() else { return };
         former.end(Reason::SESSION_TAKEN_OVER);
+        core.counters.add(Metric::SessionTakeovered, 1);
         if tokio::time::timeout(TAKEOVER, detached).await.is_err() {
             core.connection_ended(entry, &former, false);
             return;

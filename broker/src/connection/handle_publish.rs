@@ -10,14 +10,15 @@ use super::Connection;
 use super::admission::Answer;
 use super::end::End;
 use crate::codec::{Error, Properties, Property, Publish, PublishHeader, Reason};
-use crate::counters::Dropped;
+use crate::numbers::{Dropped, Metric};
 use crate::session::Received;
 
 impl Connection {
     pub(super) async fn handle_publish(&mut self, packet: Publish) -> Result<(), End> {
-        self.core.counters.messages_received.add(1);
-        self.link.received_count.fetch_add(1, Ordering::Relaxed);
         let Publish { header, payload } = packet;
+        self.core.counters.add(Metric::of_received_message(header.qos), 1);
+        self.core.counters.add(Metric::MessagesBytesReceived, payload.len() as u64);
+        self.link.received_count.fetch_add(1, Ordering::Relaxed);
         let topic = self.effective_topic(&header)?;
         self.check_limits(&header, &topic)?;
         let (packet_id, qos) = (header.packet_id, header.qos);

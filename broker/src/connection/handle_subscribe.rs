@@ -8,16 +8,17 @@ use model::{EventKind, Message, ProtocolVersion, Str};
 use super::Connection;
 use super::end::End;
 use crate::codec::{Error, Filter, Packet, Properties, Reason, RetainHandling, Suback, Subscribe, SubscribeOptions};
-use crate::counters::Dropped;
-use crate::registry::Subscribed;
+use crate::numbers::{Dropped, Metric};
 use crate::router::{Outgoing, split_share};
 use crate::session::Delivery;
+use crate::subscribing::Added;
 
 impl Connection {
     pub(super) async fn handle_subscribe(&mut self, packet: Subscribe) -> Result<(), End> {
         if packet.filters.len() > self.core.settings.filters_per_packet_max {
             return Err(Error::with(Reason::QUOTA_EXCEEDED, "more filters than filters_per_packet_max").into());
         }
+        self.core.counters.add(Metric::ClientSubscribe, packet.filters.len() as u64);
         let identifier = packet.identifier();
         let mut reasons = Vec::with_capacity(packet.filters.len());
         let mut granted = Vec::new();
@@ -44,16 +45,11 @@ impl Connection {
             tracing::debug!(client_id = ?self.info.client_id, ?filter, "subscribe denied");
             return Reason(self.core.settings.subscribe_refused_code);
         }
-        let is_new = {
-            let mut inner = self.entry.inner.lock();
-            let is_new = !inner.subscriptions.contains_key(filter);
-            if is_new && inner.subscriptions.len() >= self.core.settings.subscriptions_max {
-                return Reason::QUOTA_EXCEEDED;
-            }
-            inner.subscriptions.insert(filter.clone(), Subscribed { options, identifier });
-            is_new
+        let is_new = match self.core.add_subscription(&self.entry, filter, options, identifier) {
+            Added::New => true,
+            Added::Replaced => false,
+            Added::Full | Added::Ended => return Reason::QUOTA_EXCEEDED,
         };
-        self.core.subscribers.add(filter, &self.entry, options, identifier);
         let wants_retained = match options.retain_handling {
             RetainHandling::Always => true,
             RetainHandling::IfNew => is_new,

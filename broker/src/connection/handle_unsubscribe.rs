@@ -5,19 +5,19 @@ use model::{EventKind, Str};
 use super::Connection;
 use super::end::End;
 use crate::codec::{Error, Packet, Properties, Reason, Unsuback, Unsubscribe};
+use crate::numbers::Metric;
 
 impl Connection {
     pub(super) fn handle_unsubscribe(&mut self, packet: Unsubscribe) -> Result<(), End> {
         if packet.filters.len() > self.core.settings.filters_per_packet_max {
             return Err(Error::with(Reason::QUOTA_EXCEEDED, "more filters than filters_per_packet_max").into());
         }
+        self.core.counters.add(Metric::ClientUnsubscribe, packet.filters.len() as u64);
         let mut reasons = Vec::with_capacity(packet.filters.len());
         let mut removed = Vec::new();
         for filter in packet.filters {
-            let known = self.entry.inner.lock().subscriptions.remove(filter.as_str());
-            let reason = match known {
+            let reason = match self.core.remove_subscription(&self.entry, &filter) {
                 Some(subscribed) => {
-                    self.core.subscribers.remove(&filter, &self.entry);
                     removed.push((Str::from(filter), subscribed.options.qos as i64));
                     Reason::SUCCESS
                 }

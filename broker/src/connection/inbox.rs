@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use super::Connection;
 use super::end::End;
 use crate::codec::{Error, Reason, frame};
+use crate::numbers::Metric;
 
 /// One read takes at most this much. The buffer belongs to the thread, not to the connection.
 const SCRATCH_BYTES: usize = 64 << 10;
@@ -33,7 +34,7 @@ impl Connection {
     pub(super) fn read_some(&mut self) -> Result<(), End> {
         let count = try_read(&self.socket, &mut self.inbox)?;
         if count > 0 {
-            self.core.counters.bytes_received.add(count as u64);
+            self.core.counters.add(Metric::BytesReceived, count as u64);
         }
         Ok(())
     }
@@ -83,7 +84,7 @@ impl Connection {
         while let Some(rest) = self.outbox.get(self.outbox_sent..).filter(|rest| !rest.is_empty()) {
             match self.socket.try_write(rest) {
                 Ok(count) => {
-                    self.core.counters.bytes_sent.add(count as u64);
+                    self.core.counters.add(Metric::BytesSent, count as u64);
                     self.outbox_sent += count;
                     self.stalled_since_ms = None;
                 }

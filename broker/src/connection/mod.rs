@@ -30,6 +30,7 @@ use self::admission::PendingAck;
 use self::end::End;
 use crate::codec::{Error, Kind, Packet, Pingresp, Reason};
 use crate::node::Core;
+use crate::numbers::Metric;
 use crate::registry::{Entry, Link};
 use crate::session::Delivery;
 
@@ -101,6 +102,9 @@ impl Connection {
 
     /// Acts on one packet.
     async fn act(&mut self, kind: Kind, flags: u8, body: &[u8]) -> Result<(), End> {
+        if let Some(metric) = Metric::of_received(kind) {
+            self.core.counters.add(metric, 1);
+        }
         match Packet::decode(kind, flags, body, self.version)? {
             Packet::Publish(packet) => self.handle_publish(packet).await,
             Packet::Puback(packet) => self.handle_puback(&packet),
@@ -120,8 +124,16 @@ impl Connection {
     }
 
     fn send(&mut self, packet: &Packet) -> Result<(), End> {
-        packet.encode(&mut self.outbox, self.version);
+        self.encode(packet);
         Ok(())
+    }
+
+    /// Puts a packet into the write buffer and counts it.
+    fn encode(&mut self, packet: &Packet) {
+        if let Some(metric) = Metric::of_sent(packet) {
+            self.core.counters.add(metric, 1);
+        }
+        packet.encode(&mut self.outbox, self.version);
     }
 
     /// Whether more packets of this client may be acted upon.

@@ -64,6 +64,11 @@ impl Subscribers {
         self.trie.read().len()
     }
 
+    /// Number of different filters; the one inside a shared subscription is what counts.
+    pub(crate) fn filter_count(&self) -> usize {
+        self.trie.read().filter_count()
+    }
+
     /// Adds or replaces the subscription of `session` to `filter`.
     pub(crate) fn add(&self, filter: &str, session: &Arc<Entry>, options: SubscribeOptions, identifier: Option<u32>) {
         let member = Member { session: session.clone(), options, identifier };

@@ -25,6 +25,7 @@ pub struct Trie<V> {
     nodes: Vec<Node<V>>,
     free: Vec<NodeId>,
     len: usize,
+    filter_count: usize,
 }
 
 #[derive(Debug)]
@@ -59,7 +60,13 @@ pub struct Matched {
 
 impl<V> Default for Trie<V> {
     fn default() -> Self {
-        Self { exact: ByText::default(), nodes: vec![Node::new(), Node::new()], free: Vec::new(), len: 0 }
+        Self {
+            exact: ByText::default(),
+            nodes: vec![Node::new(), Node::new()],
+            free: Vec::new(),
+            len: 0,
+            filter_count: 0,
+        }
     }
 }
 
@@ -74,6 +81,11 @@ impl<V> Trie<V> {
         self.len == 0
     }
 
+    /// Number of different filters.
+    pub fn filter_count(&self) -> usize {
+        self.filter_count
+    }
+
     /// Nodes in use for filters with wildcards.
     pub fn node_count(&self) -> usize {
         self.nodes.len() - self.free.len()
@@ -82,7 +94,9 @@ impl<V> Trie<V> {
     /// Puts `value` under `filter` and `key`; returns the value it replaces.
     pub fn insert(&mut self, filter: &str, key: u64, value: V) -> Option<V> {
         let old = if is_exact(filter) {
-            self.exact.entry(filter.into()).or_insert(Slots::Empty).insert(key, value)
+            let slots = self.exact.entry(filter.into()).or_insert(Slots::Empty);
+            self.filter_count += usize::from(slots.is_empty());
+            slots.insert(key, value)
         } else {
             self.insert_wildcard(filter, key, value)
         };
@@ -114,6 +128,7 @@ impl<V> Trie<V> {
             let slots = self.exact.get_mut(filter)?;
             let removed = slots.remove(key);
             if slots.is_empty() {
+                self.filter_count -= 1;
                 self.exact.remove(filter);
             }
             removed
@@ -172,11 +187,15 @@ impl<V> Trie<V> {
         let mut at = root_of(filter);
         for level in filter.split('/') {
             if level == "#" {
-                return self.nodes.get_mut(at as usize)?.hash.insert(key, value);
+                let slots = &mut self.nodes.get_mut(at as usize)?.hash;
+                self.filter_count += usize::from(slots.is_empty());
+                return slots.insert(key, value);
             }
             at = self.child_or_new(at, level);
         }
-        self.nodes.get_mut(at as usize)?.here.insert(key, value)
+        let slots = &mut self.nodes.get_mut(at as usize)?.here;
+        self.filter_count += usize::from(slots.is_empty());
+        slots.insert(key, value)
     }
 
     fn child_or_new(&mut self, at: NodeId, level: &str) -> NodeId {
@@ -221,7 +240,9 @@ impl<V> Trie<V> {
             at = self.child(at, level)?;
         }
         let node = self.nodes.get_mut(at as usize)?;
-        let removed = if below_hash { node.hash.remove(key) } else { node.here.remove(key) };
+        let slots = if below_hash { &mut node.hash } else { &mut node.here };
+        let removed = slots.remove(key);
+        self.filter_count -= usize::from(removed.is_some() && slots.is_empty());
         for (parent, level) in path.into_iter().rev() {
             if !self.nodes.get(at as usize).is_some_and(Node::is_unused) {
                 break;
@@ -298,6 +319,9 @@ mod tests {
                 prop_assert_eq!(trie.get(filter, key as u64), Some(&(key as u64)));
                 prop_assert_eq!(trie.remove(filter, key as u64), Some(key as u64));
             }
+            let kept: std::collections::BTreeSet<&String> =
+                filters.iter().enumerate().filter(|(key, _)| !removed[*key]).map(|(_, filter)| filter).collect();
+            prop_assert_eq!(trie.filter_count(), kept.len());
             for topic in &topics {
                 let expected: Vec<u64> = filters.iter().enumerate()
                     .filter(|(key, filter)| !removed[*key] && model::filter_matches(filter, topic))
@@ -309,6 +333,7 @@ mod tests {
                 trie.remove(filter, key as u64);
             }
             prop_assert!(trie.is_empty());
+            prop_assert_eq!(trie.filter_count(), 0);
             prop_assert_eq!(trie.node_count(), 2, "removing everything gives every node back");
         }
     }

@@ -11,6 +11,7 @@ mod admission;
 mod client;
 mod connect;
 mod limits;
+mod numbers;
 mod publish;
 mod real_clients;
 mod sessions;

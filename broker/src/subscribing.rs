@@ -1,0 +1,94 @@
+//! Making and ending the subscriptions of a session, no matter who asks: the client, an administrator, or the end of the
+//! session. Rights, limits of filters and retained messages are the asker's business.
+
+use std::sync::Arc;
+
+use model::Str;
+
+use crate::codec::SubscribeOptions;
+use crate::node::Core;
+use crate::numbers::Stat;
+use crate::registry::{Entry, Subscribed};
+use crate::router::split_share;
+
+/// What became of a subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Added {
+    /// It is new.
+    New,
+    /// It replaced one with the same filter.
+    Replaced,
+    /// The session has `subscriptions_max` already.
+    Full,
+    /// The session is over.
+    Ended,
+}
+
+impl Core {
+    /// Subscribes a session. Its lock is held until the trie knows: a session that ends meanwhile would leave the
+    /// subscription behind.
+    pub(crate) fn add_subscription(
+        &self,
+        entry: &Arc<Entry>,
+        filter: &Str,
+        options: SubscribeOptions,
+        identifier: Option<u32>,
+    ) -> Added {
+        let mut inner = entry.inner.lock();
+        if inner.ended {
+            return Added::Ended;
+        }
+        let is_new = !inner.subscriptions.contains_key(filter);
+        if is_new && inner.subscriptions.len() >= self.settings.subscriptions_max {
+            return Added::Full;
+        }
+        inner.subscriptions.insert(filter.clone(), Subscribed { options, identifier });
+        self.subscribers.add(filter, entry, options, identifier);
+        drop(inner);
+        if !is_new {
+            return Added::Replaced;
+        }
+        self.counters.subscriptions.add(1);
+        if split_share(filter).is_some() {
+            self.counters.shared_subscriptions.add(1);
+        }
+        for stat in [Stat::Subscriptions, Stat::SharedSubscriptions, Stat::Suboptions, Stat::Subscribers] {
+            self.stat(stat);
+        }
+        self.stat(Stat::Topics);
+        self.stat(Stat::Routes);
+        Added::New
+    }
+
+    /// Unsubscribes a session; `None` when it had no such subscription.
+    pub(crate) fn remove_subscription(&self, entry: &Entry, filter: &str) -> Option<Subscribed> {
+        let mut inner = entry.inner.lock();
+        let known = inner.subscriptions.remove(filter)?;
+        self.subscribers.remove(filter, entry);
+        drop(inner);
+        self.forget_subscription(filter);
+        Some(known)
+    }
+
+    /// A subscription is no more; for the numbers.
+    pub(crate) fn forget_subscription(&self, filter: &str) {
+        self.counters.subscriptions.sub(1);
+        if split_share(filter).is_some() {
+            self.counters.shared_subscriptions.sub(1);
+        }
+    }
+
+    /// A stat now; its peak takes the value into account.
+    pub(crate) fn stat(&self, stat: Stat) -> (u64, u64) {
+        let value = match stat {
+            Stat::Connections => self.counters.clients.get(),
+            Stat::Sessions => self.registry.len() as u64,
+            Stat::PersistentSessions => self.counters.persistent_sessions.get(),
+            Stat::Suboptions | Stat::Subscribers | Stat::Subscriptions => self.counters.subscriptions.get(),
+            Stat::SharedSubscriptions => self.counters.shared_subscriptions.get(),
+            Stat::Topics | Stat::Routes => self.subscribers.filter_count() as u64,
+            Stat::Retained => self.retained.read().len() as u64,
+        };
+        (value, self.peaks.see(stat, value))
+    }
+}
