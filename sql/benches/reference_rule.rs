@@ -38,23 +38,12 @@ fn event(temp: &str) -> Event {
     }
 }
 
-/// The same five values by sonic-rs, for comparison: one call for all paths, then each piece read as a value.
-fn sonic(payload: &[u8], tree: &sonic_rs::PointerTree) -> Vec<Option<model::Value>> {
-    let found = sonic_rs::get_many(payload, tree).unwrap();
-    found.iter().map(|lazy| lazy.as_ref().map(|lazy| sql::json::parse(lazy.as_raw_str().as_bytes()).unwrap())).collect()
-}
-
 fn extraction(c: &mut Criterion) {
     let plan = compile(RULE, &Options::default()).unwrap();
     let hit = event("31.5");
     let Body::Publish(message) = &hit.body else { return };
     let payload = message.payload.as_ref();
     c.bench_function("extract_own", |b| b.iter(|| plan.paths.extract(black_box(payload))));
-    let mut tree = sonic_rs::PointerTree::new();
-    for path in [&["device"][..], &["temp"], &["hum"], &["site", "name"]] {
-        tree.add_path(path);
-    }
-    c.bench_function("extract_sonic_get_many", |b| b.iter(|| sonic(black_box(payload), &tree)));
     c.bench_function("parse_whole_own", |b| b.iter(|| sql::json::parse(black_box(payload))));
     c.bench_function("parse_whole_serde_json", |b| {
         b.iter(|| serde_json::from_slice::<serde_json::Value>(black_box(payload)));

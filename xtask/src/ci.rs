@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::project::{cargo, in_ci, step, target_dir};
 use crate::summary::Summary;
-use crate::{apt, services};
+use crate::{apt, features, services};
 
 /// Builds weir and runs it: `weir run examples/quickstart.yaml`, or `weir ARGS`.
 pub(crate) fn run(args: &[&str]) -> Result<bool, String> {
@@ -20,16 +20,19 @@ pub(crate) fn run(args: &[&str]) -> Result<bool, String> {
     step(Command::new(built.join("weir")).args(args).current_dir(crate::project::root()))
 }
 
-/// Formatting, lints and documentation, all with warnings denied. Every part runs, so one report shows all faults.
+/// Formatting, lints and documentation, all with warnings denied, and one set of features for all selections of packages. Every part runs, so one report shows all faults.
 pub(crate) fn check() -> Result<bool, String> {
     apt::setup()?;
     let formatted = step(&mut cargo(&["fmt", "--all", "--check"]))?;
     let linted = step(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     let documented = step(cargo(&["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-D warnings"))?;
-    for (what, good) in [("formatting", formatted), ("lints", linted), ("documentation", documented)] {
+    let unified = features::agree()?;
+    let parts =
+        [("formatting", formatted), ("lints", linted), ("documentation", documented), ("one set of features", unified)];
+    for (what, good) in parts {
         println!("check: {what} {}", if good { "ok" } else { "FAILED" });
     }
-    Ok(formatted && linted && documented)
+    Ok(parts.iter().all(|(_, good)| *good))
 }
 
 /// Check, then test. The tests come last so that the output ends with their summary.

@@ -6,6 +6,7 @@
 
 mod apt;
 mod ci;
+mod features;
 mod new_connector;
 mod project;
 mod services;
