@@ -1,4 +1,5 @@
-//! A broker without rules on one address, for trying clients against it: `cargo run -p broker --example serve -- 127.0.0.1:1883`.
+//! A broker without rules on one address, for trying clients against it:
+//! `cargo run -p broker --example serve -- 127.0.0.1:1883 [MESSAGES]`; MESSAGES bounds each session's queue.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,7 +11,9 @@ use model::ports::{AllowAll, AllowAnonymous, NoTap};
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address: SocketAddr = std::env::args().nth(1).as_deref().unwrap_or("127.0.0.1:1883").parse()?;
-    let settings = Settings { listeners: vec![Listener::new("default", address)], ..Settings::default() };
+    let defaults = Settings::default();
+    let queue_messages_max = std::env::args().nth(2).map_or(Ok(defaults.queue_messages_max), |count| count.parse())?;
+    let settings = Settings { queue_messages_max, listeners: vec![Listener::new("default", address)], ..defaults };
     let ports = Ports {
         tap: Arc::new(NoTap),
         authenticate: Arc::new(AllowAnonymous),
