@@ -18,6 +18,15 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// An item of a list makes no sense.
+    Item {
+        /// Name of the list.
+        setting: &'static str,
+        /// Which item, from 1.
+        number: usize,
+        /// What is wrong.
+        why: String,
+    },
     /// A setting makes no sense.
     Setting {
         /// Its name.
@@ -46,6 +55,7 @@ impl fmt::Display for Error {
                     _ => write!(f, "{source}. Check {setting}"),
                 }
             }
+            Self::Item { setting, number, why } => write!(f, "{setting}, item {number}: {why}"),
             Self::Setting { name, why } => write!(f, "{name}: {why}"),
         }
     }
@@ -55,7 +65,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Bind { source, .. } => Some(source),
-            Self::Setting { .. } => None,
+            Self::Item { .. } | Self::Setting { .. } => None,
         }
     }
 }

@@ -184,11 +184,20 @@ impl Core {
             fields
         });
         for (topic, qos) in filters {
-            self.emit(each, || {
-                let mut fields = Fields::of_client(info);
-                fields.put("topic", Value::Text(topic.clone())).put("qos", Value::Int(*qos));
-                fields
-            });
+            self.emit_subscription(each, info, topic, *qos);
         }
+    }
+
+    /// session.subscribed, for a subscription the client did not ask for.
+    pub(crate) fn emit_subscribed(&self, info: &ClientInfo, filter: &Str, qos: i64) {
+        self.emit_subscription(EventKind::SessionSubscribed, info, filter, qos);
+    }
+
+    fn emit_subscription(&self, kind: EventKind, info: &ClientInfo, filter: &Str, qos: i64) {
+        self.emit(kind, || {
+            let mut fields = Fields::of_client(info);
+            fields.put("topic", Value::Text(filter.clone())).put("qos", Value::Int(qos));
+            fields
+        });
     }
 }

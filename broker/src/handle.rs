@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::ports::{Admission, Metrics, Publish, PublishError, Refused, Sample, SampleKind};
-use model::{ClientInfo, Message, Qos, Str, validate_topic};
+use model::{ClientInfo, Message, MessageId, Qos, Str, validate_topic};
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
@@ -17,8 +17,10 @@ use crate::listener;
 use crate::node::{Core, Phase, Ports};
 use crate::numbers::{Counters, Stat};
 use crate::registry::Entry;
+use crate::router::{DelayedCursor, run_delayed};
 use crate::settings::Settings;
 use crate::timers;
+use crate::topics::{BadDelay, split_delay};
 
 /// The broker.
 pub struct Broker;
@@ -73,6 +75,27 @@ pub struct SubscriptionSummary {
     pub identifier: Option<u32>,
 }
 
+/// One message that waits to be published, as lists show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DelayedSummary {
+    /// Its id; with `due_at_ms` the cursor for the next page.
+    pub id: MessageId,
+    /// When it is due, milliseconds since the epoch.
+    pub due_at_ms: i64,
+    /// When it came, milliseconds since the epoch.
+    pub received_at_ms: i64,
+    /// The effective topic.
+    pub topic: Str,
+    /// QoS it will be published with.
+    pub qos: Qos,
+    /// Whether it will be retained.
+    pub retain: bool,
+    /// Bytes of payload.
+    pub payload_bytes: usize,
+    /// Client identifier of the publisher; `None` for the server's own.
+    pub publisher: Option<Str>,
+}
+
 impl Broker {
     /// Binds all listeners and starts serving. Must be called inside a tokio runtime. When one listener fails, nothing has
     /// been started.
@@ -80,8 +103,11 @@ impl Broker {
         check(&settings)?;
         let bound = settings.listeners.iter().map(listener::bind).collect::<Result<Vec<_>, _>>()?;
         let addresses = bound.iter().map(|bound| (bound.name.clone(), bound.address)).collect();
-        let core = Arc::new(Core::new(settings, ports));
-        let mut tasks = vec![model::task::spawn("broker-timers", timers::run(core.clone()))];
+        let core = Arc::new(Core::new(settings, ports)?);
+        let mut tasks = vec![
+            model::task::spawn("broker-timers", timers::run(core.clone())),
+            model::task::spawn("broker-delayed", run_delayed(core.clone())),
+        ];
         for listener in bound {
             tasks.push(model::task::spawn("broker-listener", listener.run(core.clone())));
         }
@@ -170,6 +196,25 @@ impl Handle {
         inner.subscriptions.iter().map(summarize).collect()
     }
 
+    /// At most `limit` messages that wait to be published, in the order they are due, after the cursor `after`.
+    pub fn delayed(&self, after: Option<DelayedCursor>, limit: usize) -> Vec<DelayedSummary> {
+        self.core.delayed.page(after, limit, |due_at_ms, message| DelayedSummary {
+            id: message.id,
+            due_at_ms,
+            received_at_ms: message.received_at_ms,
+            topic: message.topic.clone(),
+            qos: message.qos,
+            retain: message.retain,
+            payload_bytes: message.payload.len(),
+            publisher: message.publisher.as_ref().map(|info| info.client_id.clone()),
+        })
+    }
+
+    /// Deletes a message that waits to be published. `false` when there is none of that id.
+    pub fn delete_delayed(&self, id: MessageId) -> bool {
+        self.core.delayed.remove(id)
+    }
+
     /// What the broker has counted.
     pub fn counters(&self) -> &Counters {
         &self.core.counters
@@ -218,6 +263,8 @@ impl Handle {
     }
 }
 
+const DELAY_WRONG: &str = "a delayed topic is $delayed/<seconds>/<topic>, with at most delay_secs_max whole seconds";
+
 fn summary(entry: &Entry) -> ClientSummary {
     let inner = entry.inner.lock();
     let count = |pick: fn(&crate::registry::Link) -> &std::sync::atomic::AtomicU64| {
@@ -246,6 +293,13 @@ impl Publish for Handle {
             return Err(PublishError::Closed);
         }
         validate_topic(&message.topic).map_err(|error| PublishError::InvalidTopic(error.to_string()))?;
+        let settings = &self.core.settings;
+        let delay = split_delay(&message.topic, settings.delay_secs_max)
+            .map_err(|BadDelay| PublishError::InvalidTopic(DELAY_WRONG.to_owned()))?;
+        if let Some((secs, topic)) = delay.filter(|_| settings.delayed_messages_max > 0) {
+            let message = Message { topic: Str::new(topic), ..message.clone() };
+            return if self.core.delay(message, secs) { Ok(0) } else { Err(PublishError::Refused(Refused::QueueFull)) };
+        }
         let ingested = self.core.ingest(Arc::new(message));
         if let Some(entry) = &ingested.pressed {
             self.core.wait_for_relief(entry).await;
@@ -276,6 +330,9 @@ impl Metrics for Handle {
         };
         gauge("broker_sessions", "Sessions, connected or not.", self.core.registry.len());
         gauge("broker_subscriptions", "Subscriptions; a shared group counts once.", self.core.subscribers.len());
+        let (delayed_count, delayed_bytes) = self.core.delayed.size();
+        gauge("broker_delayed_messages", "Messages that wait to be published.", delayed_count);
+        gauge("broker_delayed_bytes", "Bytes of topic and payload of these messages.", delayed_bytes);
         let retained = self.core.retained.read();
         gauge("broker_retained_messages", "Retained messages.", retained.len());
         gauge("broker_retained_bytes", "Bytes of topic and payload of the retained messages.", retained.bytes());

@@ -21,8 +21,9 @@
 //! to MQTT 3 clients, which have no word for a refusal; a message that a durable queue refuses closes an MQTT 3 connection
 //! without acknowledgement; control characters are refused in topics, filters, client identifiers and user names.
 //!
-//! Not here yet: TLS and WebSocket listeners, durable sessions and retained messages, `$SYS`, `$delayed`, topic rewrite,
-//! enhanced authentication (a CONNECT with an authentication method is refused with 0x8C), outgoing topic aliases.
+//! Not here yet: TLS and WebSocket listeners, durable sessions and retained messages (delayed messages too are
+//! in memory), `$SYS`, enhanced authentication (a CONNECT with an authentication method is refused with 0x8C), outgoing topic
+//! aliases.
 
 pub mod codec;
 mod connection;
@@ -41,10 +42,11 @@ mod timers;
 pub mod topics;
 
 pub use error::Error;
-pub use handle::{Broker, ClientSummary, Handle, SubscriptionSummary};
+pub use handle::{Broker, ClientSummary, DelayedSummary, Handle, SubscriptionSummary};
 pub use node::Ports;
 pub use numbers::{Count, Counters, Dropped, Metric, Stat, Totals};
-pub use settings::{Listener, QueueFull, Settings};
+pub use router::DelayedCursor;
+pub use settings::{Listener, ProxySubscription, QueueFull, RewriteRule, Settings, SharedStrategy};
 
 /// Parts that benches measure on their own; not for other rooms.
 #[doc(hidden)]

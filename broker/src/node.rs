@@ -6,16 +6,19 @@ use std::time::{Duration, Instant};
 
 use model::ports::{Access, Admission, Authenticate, Authorize, Decision, EventTap};
 use model::{Body, ClientInfo, Clock, Event, EventKind, Message, MessageId, Qos, Str, Value};
-use parking_lot::RwLock;
+use parking_lot::{MutexGuard, RwLock};
 use tokio::sync::{Notify, watch};
 
+use crate::codec::Reason;
+use crate::error::Error;
 use crate::events::Fields;
 use crate::numbers::{Counters, Dropped, Metric, Peaks, Stat};
-use crate::registry::{Entry, Link, Registry, Will};
-use crate::router::{Outgoing, Receiver, Retained, Stored, Subscribers};
+use crate::registry::{Entry, Inner, Link, Registry, Will};
+use crate::router::{Delayed, Outgoing, Retained, Stored, Subscribers};
 use crate::session::{Delivery, Queue, QueueLimits};
 use crate::settings::Settings;
 use crate::timers::{Timer, Timers};
+use crate::topics::{Rewrites, Template};
 
 /// What the broker needs from others.
 #[derive(Clone)]
@@ -65,6 +68,12 @@ pub(crate) struct Core {
     pub subscribers: Subscribers,
     /// Retained messages.
     pub retained: RwLock<Retained>,
+    /// Messages to be published later.
+    pub delayed: Delayed,
+    /// What clients' topics become.
+    pub rewrites: Rewrites,
+    /// Filters of the proxy subscriptions, with their QoS.
+    pub proxy_subscriptions: Vec<(Template, Qos)>,
     /// Counters.
     pub counters: Counters,
     /// The highest values of the stats.
@@ -83,15 +92,19 @@ pub(crate) struct Core {
 
 impl Core {
     /// A core without connections.
-    pub(crate) fn new(settings: Settings, ports: Ports) -> Self {
-        Self {
+    pub(crate) fn new(settings: Settings, ports: Ports) -> Result<Self, Error> {
+        let proxies = settings.proxy_subscriptions.iter();
+        Ok(Self {
             node: Str::new(&settings.node),
             started: ports.clock.instant(),
+            subscribers: Subscribers::new(&settings),
+            rewrites: Rewrites::compile(&settings)?,
+            proxy_subscriptions: proxies.map(|proxy| (Template::parse(&proxy.filter), proxy.qos)).collect(),
             settings,
             ports,
             registry: Registry::default(),
-            subscribers: Subscribers::default(),
             retained: RwLock::default(),
+            delayed: Delayed::default(),
             counters: Counters::default(),
             peaks: Peaks::default(),
             timers: Timers::default(),
@@ -99,7 +112,7 @@ impl Core {
             detached: Notify::new(),
             gone: Notify::new(),
             next_session_key: AtomicU64::new(1),
-        }
+        })
     }
 
     /// Milliseconds since the epoch.
@@ -159,38 +172,47 @@ impl Core {
     }
 
     fn route(&self, message: &Arc<Message>) -> (usize, Option<Arc<Entry>>) {
-        let mut receivers = Vec::new();
         let publisher = message.publisher.as_ref().map(|info| info.client_id.as_str());
-        if !self.subscribers.resolve(&message.topic, publisher, self.settings.match_visits_max, &mut receivers) {
+        let routes = self.subscribers.resolve(&message.topic, publisher, self.settings.match_visits_max);
+        if routes.cut_short {
             self.counters.dropped(Dropped::MatchCutShort, 1);
         }
-        if receivers.is_empty() {
+        if routes.receivers.is_empty() && routes.groups.is_empty() {
             self.drop_message(message, Dropped::NoSubscribers);
             return (0, None);
         }
         let outgoing = Arc::new(Outgoing::new(message.clone()));
         let mut pressed = None;
-        for Receiver { session, qos, retain_as_published, identifiers } in &mut receivers {
-            let delivery = Delivery {
-                outgoing: outgoing.clone(),
-                qos: message.qos.min(*qos),
-                retain: message.retain && *retain_as_published,
-                identifiers: (!identifiers.is_empty()).then(|| std::mem::take(identifiers).into_boxed_slice()),
-            };
-            if self.deliver(session, delivery) {
-                pressed = Some(session.clone());
+        let receiver_count = routes.receivers.len() + routes.groups.len();
+        for receiver in routes.receivers {
+            if self.deliver(&receiver.session, receiver.delivery(&outgoing, None)) {
+                pressed = Some(receiver.session);
             }
         }
-        (receivers.len(), pressed)
+        for group in &routes.groups {
+            // A group that nobody is left in loses its last member at this very moment.
+            pressed = self.dispatch(group, &outgoing, Vec::new()).ok().flatten().or(pressed);
+        }
+        (receiver_count, pressed)
     }
 
     /// Puts a message into a session's queue and wakes its connection. `true` when the queue is more than half full and its
     /// client has kept up so far.
-    fn deliver(&self, entry: &Entry, delivery: Delivery) -> bool {
-        let mut inner = entry.inner.lock();
-        if inner.ended {
-            return false;
+    pub(crate) fn deliver(&self, entry: &Entry, delivery: Delivery) -> bool {
+        let inner = entry.inner.lock();
+        if inner.ended { false } else { self.put(inner, delivery) }
+    }
+
+    /// Like [`Core::deliver`], but gives the message back rather than dropping one: the session is over or its queue full.
+    pub(crate) fn offer(&self, entry: &Entry, delivery: Delivery) -> Result<bool, Delivery> {
+        let inner = entry.inner.lock();
+        if inner.ended || !inner.queue.has_room(delivery.cost_bytes(), self.queue_limits()) {
+            return Err(delivery);
         }
+        Ok(self.put(inner, delivery))
+    }
+
+    fn put(&self, mut inner: MutexGuard<'_, Inner>, delivery: Delivery) -> bool {
         inner.enqueued_count += 1;
         let Some(link) = inner.link.clone() else {
             let info = inner.info.clone();
@@ -278,7 +300,7 @@ impl Core {
     /// The connection `link` no longer serves `entry`: publishes the will when it is due, ends the session or lets it
     /// wait. `will_void`: the client took its leave properly [MQTT-3.14.4-3].
     pub(crate) fn connection_ended(self: &Arc<Self>, entry: &Arc<Entry>, link: &Arc<Link>, will_void: bool) {
-        let (will_now, will_delay_secs, expiry_secs, epoch) = {
+        let (will_now, will_delay_secs, expiry_secs, epoch, left) = {
             let mut inner = entry.inner.lock();
             if !entry.detach(&mut inner, link) {
                 return;
@@ -287,14 +309,18 @@ impl Core {
             if will_void {
                 inner.will = None;
             }
+            // A client that takes its session over is back at once: its messages wait for it.
+            let stays = inner.expiry_secs > 0 && link.order() != Some(Reason::SESSION_TAKEN_OVER);
+            let left = if stays { self.take_for_others(entry, &mut inner) } else { Vec::new() };
             if !self.settings.queue_qos0_offline {
                 let dropped = inner.queue.drop_qos0();
                 self.counters.dropped(Dropped::Qos0Offline, dropped as u64);
             }
             let delay_secs = inner.will.as_ref().map(|will| will.delay_secs.min(inner.expiry_secs));
             let will_now = if delay_secs == Some(0) { inner.will.take() } else { None };
-            (will_now, delay_secs.filter(|secs| *secs > 0), inner.expiry_secs, inner.epoch)
+            (will_now, delay_secs.filter(|secs| *secs > 0), inner.expiry_secs, inner.epoch, left)
         };
+        self.hand_on_or_keep(left, entry);
         if let Some(will) = will_now {
             self.publish_will(*will);
         }
@@ -313,23 +339,27 @@ impl Core {
     /// Ends a session: its subscriptions, its queue, its identity. A will that still waits is published now
     /// [MQTT-3.1.3-9].
     pub(crate) fn terminate(self: &Arc<Self>, entry: &Arc<Entry>, reason: &str) {
-        let (subscriptions, will, info, waiting) = {
+        let (subscriptions, will, info, shared, waiting) = {
             let mut inner = entry.inner.lock();
             if inner.ended {
                 return;
             }
             inner.ended = true;
             inner.set_expiry(0, &self.counters.persistent_sessions);
+            let is_shared = |delivery: &Delivery| delivery.ticket.is_some();
+            let mut shared = inner.outbound.take_unacknowledged(is_shared);
+            shared.extend(inner.queue.take_if(is_shared));
             let waiting = inner.queue.len() + inner.outbound.len();
             inner.queue = Default::default();
             inner.outbound = Default::default();
-            (std::mem::take(&mut inner.subscriptions), inner.will.take(), inner.info.clone(), waiting)
+            (std::mem::take(&mut inner.subscriptions), inner.will.take(), inner.info.clone(), shared, waiting)
         };
         self.registry.remove(entry);
         for filter in subscriptions.keys() {
             self.subscribers.remove(filter, entry);
             self.forget_subscription(filter);
         }
+        self.hand_on_all(shared, entry, &info, Dropped::SessionEnded);
         self.counters.dropped(Dropped::SessionEnded, waiting as u64);
         self.counters.add(Metric::SessionTerminated, 1);
         if let Some(will) = will {
@@ -344,6 +374,11 @@ impl Core {
         let mut message = will.message;
         message.received_at_ms = self.now_ms();
         message.id = MessageId::next(message.received_at_ms);
+        if let Some(secs) = will.publish_delay_secs {
+            // The right is asked for again when the message is due.
+            self.delay(message, secs);
+            return;
+        }
         let decision = match &message.publisher {
             Some(info) if !info.is_superuser => self.ports.authorize.authorize(info, Access::Publish, &message.topic),
             _ => Decision::Allow,

@@ -89,6 +89,8 @@ pub(crate) struct Will {
     pub message: Message,
     /// Will delay interval, seconds.
     pub delay_secs: u32,
+    /// The will's topic began with `$delayed/<seconds>/`: how long it waits once its occasion has come.
+    pub publish_delay_secs: Option<u32>,
 }
 
 /// What other tasks may touch of a connection.

@@ -1,6 +1,9 @@
 //! Every limit of the broker. Plain values: the settings room maps `weir.toml` onto them.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+
+use model::Qos;
 
 /// Settings of the broker; [`Settings::default`] has the documented defaults and no listener.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,6 +73,27 @@ pub struct Settings {
     pub linger_ms: u64,
     /// Nodes one PUBLISH may visit in the subscription trie. Default 100,000.
     pub match_visits_max: usize,
+    /// Which member of a shared subscription gets a message. Default [`SharedStrategy::Random`] (manual §4.10, §5.20).
+    pub shared_strategy: SharedStrategy,
+    /// The same for single groups, by the name in `$share/<name>/`; the group of `$queue/` is called `$queue`.
+    pub shared_strategy_by_group: BTreeMap<String, SharedStrategy>,
+    /// Members of shared subscriptions have to acknowledge: what a member has not when its connection is lost goes to
+    /// another connected member at once, instead of waiting for the session. Default false (manual §5.20
+    /// `shared_dispatch_ack_enabled`).
+    pub shared_dispatch_ack: bool,
+    /// Messages that wait to be published later (`$delayed/<seconds>/<topic>`, manual §15.8). Default 100,000; 0 turns
+    /// delayed publishing off.
+    pub delayed_messages_max: usize,
+    /// Bytes of topic and payload of all delayed messages. Default 64 MiB.
+    pub delayed_bytes_max: usize,
+    /// Longest delay, seconds. Default 4,294,967.
+    pub delay_secs_max: u32,
+    /// How topics that clients publish to are rewritten, before anything else looks at them (manual §5.18.3).
+    pub rewrite_publish: Vec<RewriteRule>,
+    /// How filters that clients subscribe to are rewritten.
+    pub rewrite_subscribe: Vec<RewriteRule>,
+    /// What every client subscribes to by connecting, if it may (manual §5.18.2). Default nothing.
+    pub proxy_subscriptions: Vec<ProxySubscription>,
     /// SUBACK code of a refused subscription for MQTT 5. Default 0x87 (Not authorized).
     pub subscribe_refused_code: u8,
 }
@@ -101,6 +125,42 @@ pub enum QueueFull {
     DropOldest,
     /// Drop the message that has just come.
     DropNewest,
+}
+
+/// How a member of a shared subscription is chosen among those that are connected (manual §4.10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SharedStrategy {
+    /// Any.
+    Random,
+    /// One after the other.
+    RoundRobin,
+    /// The one that got the last message, as long as it is there.
+    Sticky,
+    /// By the publisher's client identifier: its messages stay together while the members stay the same.
+    HashClientId,
+    /// By the topic: its messages stay together while the members stay the same.
+    HashTopic,
+}
+
+/// A rule of topic rewriting. The first whose filter matches is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RewriteRule {
+    /// Which topics it is for.
+    pub filter: String,
+    /// Regular expression; a topic it does not match stays as it is.
+    pub expression: String,
+    /// What the topic becomes: `$1` is what the first group of the expression matched, `%c` the client identifier, `%u`
+    /// the user name.
+    pub target: String,
+}
+
+/// A subscription that the server makes for every client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxySubscription {
+    /// Topic filter with `%c` for the client identifier and `%u` for the user name.
+    pub filter: String,
+    /// Maximum QoS.
+    pub qos: Qos,
 }
 
 impl Default for Settings {
@@ -137,6 +197,15 @@ impl Default for Settings {
             publish_wait_ms: 50,
             linger_ms: 1_000,
             match_visits_max: 100_000,
+            shared_strategy: SharedStrategy::Random,
+            shared_strategy_by_group: BTreeMap::new(),
+            shared_dispatch_ack: false,
+            delayed_messages_max: 100_000,
+            delayed_bytes_max: 64 << 20,
+            delay_secs_max: 4_294_967,
+            rewrite_publish: Vec::new(),
+            rewrite_subscribe: Vec::new(),
+            proxy_subscriptions: Vec::new(),
             subscribe_refused_code: 0x87,
         }
     }

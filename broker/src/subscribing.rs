@@ -7,9 +7,10 @@ use model::Str;
 
 use crate::codec::SubscribeOptions;
 use crate::node::Core;
-use crate::numbers::Stat;
+use crate::numbers::{Dropped, Stat};
 use crate::registry::{Entry, Subscribed};
-use crate::router::split_share;
+use crate::router::Ticket;
+use crate::topics::split_share;
 
 /// What became of a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,8 +65,16 @@ impl Core {
     pub(crate) fn remove_subscription(&self, entry: &Entry, filter: &str) -> Option<Subscribed> {
         let mut inner = entry.inner.lock();
         let known = inner.subscriptions.remove(filter)?;
-        self.subscribers.remove(filter, entry);
+        let group = self.subscribers.remove(filter, entry);
+        // What it was given for a group and was not sent goes to the other members; what was sent is completed
+        // [MQTT-3.10.4-3].
+        let waiting = group.map_or_else(Vec::new, |group| {
+            let is_of_group = |ticket: &Arc<Ticket>| Arc::ptr_eq(&ticket.group, &group);
+            inner.queue.take_if(|delivery| delivery.ticket.as_ref().is_some_and(is_of_group))
+        });
+        let info = inner.info.clone();
         drop(inner);
+        self.hand_on_all(waiting, entry, &info, Dropped::NoSubscribers);
         self.forget_subscription(filter);
         Some(known)
     }

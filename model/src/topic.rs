@@ -20,7 +20,8 @@ pub enum TopicError {
     MisplacedHash,
     /// `+` shares its level [MQTT-4.7.1-2].
     MisplacedPlus,
-    /// `$share` without a valid group name or filter [MQTT-4.8.2-1, MQTT-4.8.2-2].
+    /// `$share` without a valid group name or filter [MQTT-4.8.2-1, MQTT-4.8.2-2], `$queue` without a filter, or one
+    /// within the other.
     BadShare,
 }
 
@@ -33,7 +34,9 @@ impl fmt::Display for TopicError {
             Self::Wildcard => "a topic name to publish to must not contain the wildcards + and #",
             Self::MisplacedHash => "# must be the last level of a filter, alone in its level, as in a/#",
             Self::MisplacedPlus => "+ must be alone in its level, as in a/+/b",
-            Self::BadShare => "a shared subscription is $share/<group>/<filter>, with a group without / + #",
+            Self::BadShare => {
+                "a shared subscription is $share/<group>/<filter> or $queue/<filter>, the group without / + #"
+            }
         })
     }
 }
@@ -49,7 +52,7 @@ pub fn validate_topic(topic: &str) -> Result<(), TopicError> {
     Ok(())
 }
 
-/// Checks a topic filter: what a SUBSCRIBE may carry, with or without `$share/<group>/`.
+/// Checks a topic filter: what a SUBSCRIBE may carry, with or without `$share/<group>/` or `$queue/`.
 pub fn validate_filter(filter: &str) -> Result<(), TopicError> {
     validate_common(filter)?;
     let mut rest = filter;
@@ -59,6 +62,15 @@ pub fn validate_filter(filter: &str) -> Result<(), TopicError> {
             return Err(TopicError::BadShare);
         }
         rest = inner;
+    } else if let Some(inner) = filter.strip_prefix("$queue/") {
+        if inner.is_empty() {
+            return Err(TopicError::BadShare);
+        }
+        rest = inner;
+    }
+    // A share of a share would have two effective filters.
+    if rest.len() < filter.len() && ["$share/", "$queue/"].iter().any(|prefix| rest.starts_with(prefix)) {
+        return Err(TopicError::BadShare);
     }
     let mut levels = rest.split('/').peekable();
     while let Some(level) = levels.next() {
@@ -141,6 +153,11 @@ mod tests {
         assert_eq!(validate_filter("a+/b"), Err(TopicError::MisplacedPlus));
         assert_eq!(validate_filter("$share/g"), Err(TopicError::BadShare));
         assert_eq!(validate_filter("$share/g/a/#"), Ok(()));
+        assert_eq!(validate_filter("$queue/a/#"), Ok(()));
+        assert_eq!(validate_filter("$queue"), Ok(()), "an ordinary filter of one level");
+        for filter in ["$queue/", "$share/g/", "$share//a", "$share/g/$queue/a", "$queue/$share/g/a"] {
+            assert_eq!(validate_filter(filter), Err(TopicError::BadShare), "{filter}");
+        }
         assert_eq!(validate_filter("+/+/#"), Ok(()));
     }
 }

@@ -90,6 +90,71 @@ impl Kind for Vec<SocketAddr> {
     }
 }
 
+/// The items of a list: separated by commas, of which `\,` is none.
+fn items(text: &str) -> Vec<String> {
+    let mut items = vec![String::new()];
+    let mut chars = text.chars().peekable();
+    while let Some(next) = chars.next() {
+        match (next, items.last_mut()) {
+            (',', _) => items.push(String::new()),
+            ('\\', Some(item)) if chars.peek() == Some(&',') => item.extend(chars.next()),
+            (_, Some(item)) => item.push(next),
+            (_, None) => {}
+        }
+    }
+    items.into_iter().map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect()
+}
+
+fn list(items: impl Iterator<Item = String>) -> String {
+    items.map(|item| item.replace(',', "\\,")).collect::<Vec<_>>().join(",")
+}
+
+/// A list of `name=value`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named<K>(pub Vec<(String, K)>);
+
+impl<K: Kind> Kind for Named<K> {
+    const NAME: &'static str = "list of name=value";
+    fn read(text: &str) -> Result<Self, String> {
+        let read = |item: String| match item.rsplit_once('=') {
+            Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), K::read(value.trim())?)),
+            _ => wrong("name=value", &item),
+        };
+        items(text).into_iter().map(read).collect::<Result<_, _>>().map(Self)
+    }
+    fn write(&self) -> String {
+        list(self.0.iter().map(|(name, value)| format!("{name}={}", value.write())))
+    }
+}
+
+/// A rule of topic rewriting: three words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rewrite {
+    /// Topic filter.
+    pub filter: String,
+    /// Regular expression.
+    pub expression: String,
+    /// What the topic becomes.
+    pub target: String,
+}
+
+impl Kind for Vec<Rewrite> {
+    const NAME: &'static str = "list of `filter expression target`";
+    fn read(text: &str) -> Result<Self, String> {
+        let read = |item: String| {
+            let mut words = item.split_whitespace().map(str::to_owned);
+            match (words.next(), words.next(), words.next(), words.next()) {
+                (Some(filter), Some(expression), Some(target), None) => Ok(Rewrite { filter, expression, target }),
+                _ => wrong("three words, such as x/# ^x/y/(.+)$ z/y/$1 (a comma inside is written \\,)", &item),
+            }
+        };
+        items(text).into_iter().map(read).collect()
+    }
+    fn write(&self) -> String {
+        list(self.iter().map(|rule| format!("{} {} {}", rule.filter, rule.expression, rule.target)))
+    }
+}
+
 impl Kind for Duration {
     const NAME: &'static str = "duration";
     fn read(text: &str) -> Result<Self, String> {
@@ -202,6 +267,21 @@ choices! {
         /// One JSON object a line.
         Json = "json",
     }
+    /// How a member of a shared subscription is chosen.
+    ShareBy("`random`, `round_robin`, `sticky`, `hash`, `hash_clientid` or `hash_topic`") {
+        /// Any connected member.
+        Random = "random",
+        /// One after the other.
+        RoundRobin = "round_robin",
+        /// The one that got the last message.
+        Sticky = "sticky",
+        /// By the publisher's client identifier; the manual's name for it.
+        Hash = "hash",
+        /// By the publisher's client identifier.
+        HashClientId = "hash_clientid",
+        /// By the topic.
+        HashTopic = "hash_topic",
+    }
     /// What a session's full queue drops.
     DropWhich("`drop_oldest` or `drop_newest`") {
         /// The message that has waited longest.
@@ -224,6 +304,19 @@ mod tests {
             assert_eq!(ByteSize::read(text).unwrap().write(), text);
         }
         assert_eq!(Duration::read("1500ms").unwrap().write(), "1500ms");
+    }
+
+    #[test]
+    fn lists_read_back_what_they_write() {
+        for text in ["", "x/# ^x/y/(.+)$ z/y/$1", "a/# ^a{1\\,3}$ b,c/# ^c$ d"] {
+            assert_eq!(Vec::<Rewrite>::read(text).unwrap().write(), text);
+        }
+        assert_eq!(Vec::<Rewrite>::read("a/# ^a{1\\,3}$ b").unwrap()[0].expression, "^a{1,3}$");
+        assert!(Vec::<Rewrite>::read("a/# b").unwrap_err().contains("three words"));
+        for text in ["", "g=sticky", "a=b=hash_topic,c=random"] {
+            assert_eq!(Named::<ShareBy>::read(text).unwrap().write(), text);
+        }
+        assert!(Named::<u8>::read("topic").is_err() && Named::<u8>::read("=1").is_err());
     }
 
     #[test]

@@ -199,6 +199,15 @@ impl Reader {
                 ),
             );
         }
+        for (filter, qos) in &settings.mqtt.proxy_subscriptions.0 {
+            let key = "mqtt.proxy_subscriptions";
+            if *qos > 2 {
+                complain(key, format!("the QoS of {filter:?} is 0, 1 or 2, not {qos}"));
+            }
+            if let Err(error) = model::validate_filter(filter) {
+                complain(key, format!("{filter:?}: {error}"));
+            }
+        }
         if settings.mqtt.bind.is_empty() {
             complain("mqtt.bind", "needs at least one address and port".to_owned());
         }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::kind::{Anonymous, ByteSize, DropWhich, Kind, LogFormat};
+use crate::kind::{Anonymous, ByteSize, DropWhich, Kind, LogFormat, Named, Rewrite, ShareBy};
 use crate::load::Reader;
 
 /// One key as the reference shows it.
@@ -144,6 +144,24 @@ sections! {
         write_stall: Duration = "30s",
         /// After an error, how long the server waits for the client to read the DISCONNECT.
         linger: Duration = "1s",
+        /// Which member of a shared subscription (`$share/<group>/`, `$queue/`) gets a message (manual §4.10); `hash` is `hash_clientid`.
+        shared_subscription_strategy: ShareBy = "random",
+        /// The same for single groups, as `group=strategy`; the group of `$queue/` is called `$queue`.
+        shared_subscription_strategies: Named<ShareBy> = "",
+        /// What a member has not acknowledged when it loses its connection goes to another connected member at once (manual §5.20).
+        shared_dispatch_ack_enabled: bool = "false",
+        /// Messages that wait to be published later by `$delayed/<seconds>/<topic>` (manual §15.8); 0 turns that off. In memory.
+        delayed_messages_max: usize = "100000",
+        /// Bytes of topic and payload of all delayed messages.
+        delayed_bytes_max: ByteSize = "64MB",
+        /// Longest delay.
+        delay_max: Duration = "4294967s",
+        /// Rules by which topics that clients publish to are rewritten before anything else looks at them (manual §5.18.3), as `filter expression target`. The first rule whose filter matches is used; `$1` is what the first group of the expression matched, `%c` the client identifier, `%u` the user name. A comma inside a rule is written `\,` where the list is one text.
+        rewrite_publish: Vec<Rewrite> = "",
+        /// The same for filters that clients subscribe to and unsubscribe from.
+        rewrite_subscribe: Vec<Rewrite> = "",
+        /// What every client subscribes to by connecting, as `filter=qos` with `%c` and `%u` in the filter (manual §5.18.2). What it may not subscribe to is left out.
+        proxy_subscriptions: Named<u8> = "",
         /// Nodes of the subscription trie that one PUBLISH may visit.
         match_visits_max: usize = "100000",
     }

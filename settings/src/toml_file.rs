@@ -73,7 +73,9 @@ fn text_of(value: &DeValue<'_>) -> Option<String> {
         DeValue::Float(number) => Some(number.as_str().to_owned()),
         DeValue::Boolean(flag) => Some(flag.to_string()),
         DeValue::Array(items) => {
-            items.iter().map(|item| text_of(item.get_ref())).collect::<Option<Vec<_>>>().map(|texts| texts.join(","))
+            // Commas of an item are marked, so that they do not end it.
+            let item = |item: &DeValue<'_>| text_of(item).map(|text| text.replace(',', "\\,"));
+            items.iter().map(|each| item(each.get_ref())).collect::<Option<Vec<_>>>().map(|texts| texts.join(","))
         }
         DeValue::Datetime(_) | DeValue::Table(_) => None,
     }

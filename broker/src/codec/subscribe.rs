@@ -5,6 +5,7 @@ use model::Qos;
 use super::read::Reader;
 use super::write::{put_string, put_u16, with_length};
 use super::{Carrier, Error, Properties, Property, Version};
+use crate::topics::split_share;
 
 /// A subscribe request.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,7 +105,7 @@ impl Subscribe {
         while !reader.is_empty() {
             let filter = filter(&mut reader)?;
             let options = SubscribeOptions::from_bits(reader.u8()?, version)?;
-            if options.no_local && filter.starts_with("$share/") {
+            if options.no_local && split_share(&filter).is_some() {
                 return Err(Error::protocol("no local on a shared subscription [MQTT-3.8.3-4]"));
             }
             filters.push(Filter { filter, options });

@@ -95,7 +95,12 @@ impl Connection {
         if packet_id != 0 {
             self.entry.inner.lock().outbound.cancel(packet_id);
         }
-        self.core.drop_delivery(delivery, &self.info, reason);
+        // Another member of a shared subscription may have the right, or take larger packets (MQTT 5.0 §3.1.2.11.4).
+        let handed_on = matches!(reason, Dropped::NotAuthorized | Dropped::TooLarge)
+            && self.core.hand_on(delivery.clone(), &self.entry).is_ok();
+        if !handed_on {
+            self.core.drop_delivery(delivery, &self.info, reason);
+        }
         Ok(())
     }
 }

@@ -15,8 +15,8 @@ use crate::codec::{Connack, Connect, LastWill, MAX_REMAINING_LENGTH, Packet, Pro
 use crate::node::Core;
 use crate::numbers::{Metric, Stat};
 use crate::registry::{Entry, Full, Link, Will};
-use crate::router::split_share;
 use crate::timers::Timer;
+use crate::topics::{Destination, effective_filter};
 
 /// How a CONNECT is refused.
 pub(super) enum Refusal {
@@ -104,14 +104,16 @@ impl Connection {
         self.core.emit_connack(&self.info, Reason::SUCCESS);
         self.core.emit_session(kind, &self.info, None);
         self.core.emit_connected(&self.info, self.window);
+        self.subscribe_by_proxy().await;
     }
 
     /// Rights may have changed since the session subscribed: what it may no longer have, it no longer has.
     async fn reauthorize_subscriptions(&mut self) {
         let filters: Vec<Str> = self.entry.inner.lock().subscriptions.keys().cloned().collect();
         for filter in filters {
-            let effective = split_share(&filter).map_or(filter.as_str(), |(_, inner)| inner);
-            if !self.core.allows(&self.info, Access::Subscribe, effective).await {
+            if self.core.allows(&self.info, Access::Subscribe, effective_filter(&filter)).await {
+                self.core.subscribers.came_online(&filter, &self.entry);
+            } else {
                 self.core.remove_subscription(&self.entry, &filter);
             }
         }
@@ -185,13 +187,17 @@ fn refusal(verdict: &Verdict) -> Reason {
 
 async fn check_will(core: &Core, info: &Arc<ClientInfo>, will: Option<LastWill>) -> Result<Option<Box<Will>>, Refusal> {
     let Some(will) = will else { return Ok(None) };
-    if will.topic.split('/').count() > core.settings.topic_levels_max {
+    let destination = core.rewrites.destination(Str::from(will.topic), info);
+    let Ok(Destination { topic, delay_secs: publish_delay_secs }) = destination else {
+        return Err(Reason::TOPIC_NAME_INVALID.into());
+    };
+    if topic.split('/').count() > core.settings.topic_levels_max {
         return Err(Reason::TOPIC_NAME_INVALID.into());
     }
     if will.retain && core.settings.retained_messages_max == 0 {
         return Err(Reason::RETAIN_NOT_SUPPORTED.into());
     }
-    if will.topic.starts_with('$') || !core.allows(info, Access::Publish, &will.topic).await {
+    if topic.starts_with('$') || !core.allows(info, Access::Publish, &topic).await {
         return Err(Reason::NOT_AUTHORIZED.into());
     }
     let delay = will.properties.find(|property| match property {
@@ -200,7 +206,7 @@ async fn check_will(core: &Core, info: &Arc<ClientInfo>, will: Option<LastWill>)
     });
     let message = Message {
         id: MessageId(0),
-        topic: Str::from(will.topic),
+        topic,
         payload: will.payload,
         qos: will.qos,
         retain: will.retain,
@@ -210,7 +216,7 @@ async fn check_will(core: &Core, info: &Arc<ClientInfo>, will: Option<LastWill>)
         received_at_ms: 0,
         origin: Origin::Will,
     };
-    Ok(Some(Box::new(Will { message, delay_secs: delay.unwrap_or(0) })))
+    Ok(Some(Box::new(Will { message, delay_secs: delay.unwrap_or(0), publish_delay_secs })))
 }
 
 /// Finds or creates the session and ties `link` to it. `true`: it existed (session present).

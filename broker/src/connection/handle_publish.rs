@@ -12,6 +12,7 @@ use super::end::End;
 use crate::codec::{Error, Properties, Property, Publish, PublishHeader, Reason};
 use crate::numbers::{Dropped, Metric};
 use crate::session::Received;
+use crate::topics::Destination;
 
 impl Connection {
     pub(super) async fn handle_publish(&mut self, packet: Publish) -> Result<(), End> {
@@ -19,18 +20,23 @@ impl Connection {
         self.core.counters.add(Metric::of_received_message(header.qos), 1);
         self.core.counters.add(Metric::MessagesBytesReceived, payload.len() as u64);
         self.link.received_count.fetch_add(1, Ordering::Relaxed);
-        let topic = self.effective_topic(&header)?;
-        self.check_limits(&header, &topic)?;
+        let named = self.named_topic(&header)?;
+        let destination = self.core.rewrites.destination(named, &self.info);
+        self.check_limits(&header, destination.as_ref().map_or("", |found| &found.topic))?;
         let (packet_id, qos) = (header.packet_id, header.qos);
         if !self.register(&header)? {
             return Ok(());
         }
+        let Ok(Destination { topic, delay_secs }) = destination else {
+            self.core.counters.dropped(Dropped::TopicInvalid, 1);
+            return self.refuse(&header, Reason::TOPIC_NAME_INVALID);
+        };
         // The server's own topics are closed to clients whatever the authorizer says.
         if topic.starts_with('$') || !self.core.allows(&self.info, Access::Publish, &topic).await {
             return self.deny(&header, topic);
         }
         let received_at_ms = self.core.now_ms();
-        let message = Arc::new(Message {
+        let message = Message {
             id: MessageId::next(received_at_ms),
             topic,
             payload,
@@ -41,8 +47,13 @@ impl Connection {
             properties: travelling(&header.properties),
             received_at_ms,
             origin: Origin::Client,
-        });
-        let ingested = self.core.ingest(message);
+        };
+        if let Some(secs) = delay_secs {
+            let kept = self.core.delay(message, secs);
+            let reason = if kept { Reason::SUCCESS } else { Reason::QUOTA_EXCEEDED };
+            return self.acknowledge(packet_id, qos, Answer::Reason(reason));
+        }
+        let ingested = self.core.ingest(Arc::new(message));
         self.acknowledge(packet_id, qos, ingested.admission.into())?;
         // A client that outruns itself has only itself to wait for: its own queue is served by this very task.
         if let Some(entry) = ingested.pressed.filter(|entry| entry.key != self.entry.key) {
@@ -53,7 +64,7 @@ impl Connection {
     }
 
     /// The topic name with its alias resolved (MQTT 5.0 §3.3.2.3.4).
-    fn effective_topic(&mut self, header: &PublishHeader) -> Result<Str, End> {
+    fn named_topic(&mut self, header: &PublishHeader) -> Result<Str, End> {
         let alias = header.properties.find(|property| match property {
             Property::TopicAlias(alias) => Some(*alias),
             _ => None,
@@ -149,12 +160,16 @@ impl Connection {
         self.acknowledge(packet_id, Qos::ExactlyOnce, answer)
     }
 
-    /// The client may not publish there. MQTT 5 says so; MQTT 3 has no word for it and gets its acknowledgement
-    /// [MQTT-3.3.5-2 of 3.1.1].
+    /// The client may not publish there.
     fn deny(&mut self, header: &PublishHeader, topic: Str) -> Result<(), End> {
         self.core.counters.dropped(Dropped::PublishDenied, 1);
         tracing::debug!(client_id = ?self.info.client_id, ?topic, "publish denied");
-        let reason = if self.version == ProtocolVersion::V5 { Reason::NOT_AUTHORIZED } else { Reason::SUCCESS };
+        self.refuse(header, Reason::NOT_AUTHORIZED)
+    }
+
+    /// MQTT 5 says why; MQTT 3 has no word for it and gets its acknowledgement [MQTT-3.3.5-2 of 3.1.1].
+    fn refuse(&mut self, header: &PublishHeader, reason: Reason) -> Result<(), End> {
+        let reason = if self.version == ProtocolVersion::V5 { reason } else { Reason::SUCCESS };
         self.acknowledge(header.packet_id, header.qos, Answer::Reason(reason))
     }
 }

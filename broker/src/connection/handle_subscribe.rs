@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use model::ports::Access;
-use model::{EventKind, Message, ProtocolVersion, Str};
+use model::{EventKind, Message, ProtocolVersion, Str, validate_filter};
 
 use super::Connection;
 use super::end::End;
 use crate::codec::{Error, Filter, Packet, Properties, Reason, RetainHandling, Suback, Subscribe, SubscribeOptions};
 use crate::numbers::{Dropped, Metric};
-use crate::router::{Outgoing, split_share};
+use crate::router::Outgoing;
 use crate::session::Delivery;
 use crate::subscribing::Added;
+use crate::topics::effective_filter;
 
 impl Connection {
     pub(super) async fn handle_subscribe(&mut self, packet: Subscribe) -> Result<(), End> {
@@ -23,7 +24,10 @@ impl Connection {
         let mut reasons = Vec::with_capacity(packet.filters.len());
         let mut granted = Vec::new();
         for Filter { filter, options } in packet.filters {
-            let filter = Str::from(filter);
+            let Ok(filter) = self.core.rewrites.filter(&filter, &self.info) else {
+                reasons.push(Reason::TOPIC_FILTER_INVALID);
+                continue;
+            };
             let reason = self.subscribe_one(&filter, options, identifier).await;
             if !reason.is_error() {
                 granted.push((filter, options.qos as i64));
@@ -35,9 +39,29 @@ impl Connection {
         self.send(&Packet::Suback(Suback { packet_id, properties: Properties::default(), reasons }))
     }
 
+    /// Makes the subscriptions that every client gets by connecting (manual §5.18.2), where it may have them and has not
+    /// subscribed to the same filter itself.
+    pub(super) async fn subscribe_by_proxy(&mut self) {
+        let core = self.core.clone();
+        for (template, qos) in &core.proxy_subscriptions {
+            let Some(filter) = template.fill(None, &self.info).filter(|filter| validate_filter(filter).is_ok()) else {
+                tracing::debug!(client_id = ?self.info.client_id, "no proxy subscription: the client has no fitting name");
+                continue;
+            };
+            let filter = Str::from(filter);
+            if self.entry.inner.lock().subscriptions.contains_key(&filter) {
+                continue;
+            }
+            let reason = self.subscribe_one(&filter, SubscribeOptions::of_qos(*qos), None).await;
+            if !reason.is_error() {
+                core.emit_subscribed(&self.info, &filter, *qos as i64);
+            }
+        }
+    }
+
     async fn subscribe_one(&mut self, filter: &Str, options: SubscribeOptions, identifier: Option<u32>) -> Reason {
-        let shared = split_share(filter);
-        let effective = shared.map_or(filter.as_str(), |(_, inner)| inner);
+        let effective = effective_filter(filter);
+        let is_shared = effective.len() < filter.len();
         if effective.split('/').count() > self.core.settings.topic_levels_max {
             return Reason::TOPIC_FILTER_INVALID;
         }
@@ -56,7 +80,7 @@ impl Connection {
             RetainHandling::Never => false,
         };
         // Shared subscriptions get no retained messages (MQTT 5.0 §4.8.2).
-        if wants_retained && shared.is_none() {
+        if wants_retained && !is_shared {
             self.take_retained(filter, options, identifier);
         }
         Reason(options.qos as u8)
@@ -81,6 +105,7 @@ impl Connection {
             retain: true,
             identifiers: identifier.filter(|_| v5).map(|id| Box::from([id])),
             outgoing: Arc::new(Outgoing::new(message)),
+            ticket: None,
         });
         self.retained_backlog.extend(deliveries);
     }

@@ -6,6 +6,7 @@ use super::Connection;
 use super::end::End;
 use crate::codec::{Error, Packet, Properties, Reason, Unsuback, Unsubscribe};
 use crate::numbers::Metric;
+use crate::topics::BadTopic;
 
 impl Connection {
     pub(super) fn handle_unsubscribe(&mut self, packet: Unsubscribe) -> Result<(), End> {
@@ -16,9 +17,11 @@ impl Connection {
         let mut reasons = Vec::with_capacity(packet.filters.len());
         let mut removed = Vec::new();
         for filter in packet.filters {
+            // The client names what it subscribed to; the session knows what that became.
+            let filter = self.core.rewrites.filter(&filter, &self.info).unwrap_or_else(|BadTopic| Str::from(filter));
             let reason = match self.core.remove_subscription(&self.entry, &filter) {
                 Some(subscribed) => {
-                    removed.push((Str::from(filter), subscribed.options.qos as i64));
+                    removed.push((filter, subscribed.options.qos as i64));
                     Reason::SUCCESS
                 }
                 None => Reason::NO_SUBSCRIPTION_EXISTED,

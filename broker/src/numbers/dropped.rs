@@ -27,11 +27,15 @@ pub enum Dropped {
     MatchCutShort,
     /// The session ended with messages waiting.
     SessionEnded,
+    /// Too many delayed messages waited.
+    DelayedFull,
+    /// The topic a client named leads to no valid one: a wrong `$delayed`, or what rewriting made of it.
+    TopicInvalid,
 }
 
 impl Dropped {
     /// All reasons.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::QueueFull,
         Self::Expired,
         Self::NotAuthorized,
@@ -44,6 +48,8 @@ impl Dropped {
         Self::Refused,
         Self::MatchCutShort,
         Self::SessionEnded,
+        Self::DelayedFull,
+        Self::TopicInvalid,
     ];
 
     /// Whether the message was on its way to one subscriber.
@@ -56,9 +62,13 @@ impl Dropped {
             | Self::Qos0Offline
             | Self::RetainedBacklogFull
             | Self::SessionEnded => true,
-            Self::RetainedFull | Self::PublishDenied | Self::NoSubscribers | Self::Refused | Self::MatchCutShort => {
-                false
-            }
+            Self::RetainedFull
+            | Self::PublishDenied
+            | Self::NoSubscribers
+            | Self::Refused
+            | Self::MatchCutShort
+            | Self::DelayedFull
+            | Self::TopicInvalid => false,
         }
     }
 
@@ -82,6 +92,8 @@ impl Dropped {
             Self::Refused => "refused",
             Self::MatchCutShort => "match_cut_short",
             Self::SessionEnded => "session_ended",
+            Self::DelayedFull => "delayed_full",
+            Self::TopicInvalid => "topic_invalid",
         }
     }
 }

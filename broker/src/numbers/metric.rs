@@ -88,6 +88,7 @@ metrics! {
     MessagesBytesSent [messages bytes sent] "Bytes of payload in messages to clients.";
     MessagesRetained [messages retained] "Messages kept as retained.";
     MessagesExpired [messages expired] "Messages that expired while they waited." = |n| n.dropped(Dropped::Expired);
+    MessagesDelayed [messages delayed] "Messages taken in to be published later.";
     MessagesForward [messages forward] "Messages forwarded to other nodes; there are none yet.";
     MessagesDropped [messages dropped] "Messages that did not reach the broker, nobody, or not a subscriber." = |n| n.dropped_all();
     DeliveryDropped [delivery dropped] "Messages dropped on the way to one subscriber." = |n| n.dropped_deliveries();
@@ -95,6 +96,7 @@ metrics! {
     DeliveryDroppedTooLarge [delivery dropped too_large] "Dropped as larger than the client accepts." = |n| n.dropped(Dropped::TooLarge);
     DeliveryDroppedQos0 [delivery dropped qos0_msg] "Dropped as QoS 0 for a session without connection." = |n| n.dropped(Dropped::Qos0Offline);
     DeliveryDroppedExpired [delivery dropped expired] "Dropped as expired." = |n| n.dropped(Dropped::Expired);
+    DeliverySharedHandedOn [delivery shared handed_on] "Messages of shared subscriptions that went from one member to another.";
     ClientConnect [client connect] "CONNECTs acted upon." = |n| n.get(Metric::PacketsConnect);
     ClientConnack [client connack] "CONNECTs answered." = |n| n.get(Metric::PacketsConnack);
     ClientConnected [client connected] "Clients accepted.";

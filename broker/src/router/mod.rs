@@ -1,9 +1,15 @@
 //! From a message to the sessions that want it.
 
+mod delayed;
+mod dispatch;
+mod group;
 mod outgoing;
 mod retained;
 mod subscribers;
 
+pub use delayed::DelayedCursor;
+pub(crate) use delayed::{Delayed, run as run_delayed};
+pub(crate) use group::Ticket;
 pub use outgoing::{Envelope, Outgoing};
 pub(crate) use retained::{Retained, Stored};
-pub(crate) use subscribers::{Receiver, Subscribers, split_share};
+pub(crate) use subscribers::Subscribers;

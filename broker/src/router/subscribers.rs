@@ -1,25 +1,30 @@
 //! The subscriptions of all sessions, and who receives a message by them.
 //!
-//! Locks: the trie is read for the time of one match and written for one subscribe; the groups of shared subscriptions
-//! have a lock of their own, taken before the trie's. No session is locked from in here.
+//! Locks: the trie is read for the time of one match and written for one subscribe; the table of groups of shared
+//! subscriptions has a lock of its own, taken before the trie's. No session is locked from in here.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::{Qos, Str};
 use parking_lot::{Mutex, RwLock};
 
+use super::Outgoing;
+use super::group::{Group, Ticket};
 use crate::codec::SubscribeOptions;
 use crate::registry::Entry;
-use crate::topics::Trie;
+use crate::session::Delivery;
+use crate::settings::{Settings, SharedStrategy};
+use crate::topics::{Trie, split_share};
 
 /// All subscriptions of the node.
-#[derive(Default)]
 pub(crate) struct Subscribers {
     trie: RwLock<Trie<Target>>,
     groups: Mutex<HashMap<Str, Arc<Group>, foldhash::fast::RandomState>>,
     next_group_key: AtomicU64,
+    strategy: SharedStrategy,
+    strategy_by_group: BTreeMap<String, SharedStrategy>,
 }
 
 enum Target {
@@ -27,18 +32,12 @@ enum Target {
     Group(Arc<Group>),
 }
 
+/// One subscription of one session.
 #[derive(Clone)]
-struct Member {
-    session: Arc<Entry>,
-    options: SubscribeOptions,
-    identifier: Option<u32>,
-}
-
-/// The members of `$share/<group>/<filter>`.
-struct Group {
-    key: u64,
-    members: Mutex<Vec<Member>>,
-    turn: AtomicUsize,
+pub(super) struct Member {
+    pub(super) session: Arc<Entry>,
+    pub(super) options: SubscribeOptions,
+    pub(super) identifier: Option<u32>,
 }
 
 /// One session that gets a message, with what its matching subscriptions say together.
@@ -53,12 +52,29 @@ pub(crate) struct Receiver {
     pub identifiers: Vec<u32>,
 }
 
-/// Splits `$share/<group>/<filter>`; `None` for an ordinary filter.
-pub(crate) fn split_share(filter: &str) -> Option<(&str, &str)> {
-    filter.strip_prefix("$share/")?.split_once('/')
+/// Who gets a message.
+#[derive(Default)]
+pub(crate) struct Routes {
+    /// Sessions by their ordinary subscriptions, each once.
+    pub receivers: Vec<Receiver>,
+    /// Shared subscriptions: one member of each.
+    pub groups: Vec<Arc<Group>>,
+    /// The visit limit ended the match: there may be more.
+    pub cut_short: bool,
 }
 
 impl Subscribers {
+    /// No subscriptions; shared ones will be dispatched as `settings` say.
+    pub(crate) fn new(settings: &Settings) -> Self {
+        Self {
+            trie: RwLock::default(),
+            groups: Mutex::default(),
+            next_group_key: AtomicU64::new(0),
+            strategy: settings.shared_strategy,
+            strategy_by_group: settings.shared_strategy_by_group.clone(),
+        }
+    }
+
     /// Number of subscriptions; a shared group counts as one.
     pub(crate) fn len(&self) -> usize {
         self.trie.read().len()
@@ -72,7 +88,7 @@ impl Subscribers {
     /// Adds or replaces the subscription of `session` to `filter`.
     pub(crate) fn add(&self, filter: &str, session: &Arc<Entry>, options: SubscribeOptions, identifier: Option<u32>) {
         let member = Member { session: session.clone(), options, identifier };
-        let Some((_, inner)) = split_share(filter) else {
+        let Some((name, inner)) = split_share(filter) else {
             self.trie.write().insert(filter, session.key, Target::Session(member));
             return;
         };
@@ -80,80 +96,80 @@ impl Subscribers {
         let group = groups.entry(Str::new(filter)).or_insert_with(|| {
             // Keys of groups count down from the top, keys of sessions up from zero: they never meet.
             let key = u64::MAX - self.next_group_key.fetch_add(1, Ordering::Relaxed);
-            let group = Arc::new(Group { key, members: Mutex::default(), turn: AtomicUsize::new(0) });
+            let strategy = self.strategy_by_group.get(name).copied().unwrap_or(self.strategy);
+            let group = Arc::new(Group::new(key, strategy));
             self.trie.write().insert(inner, key, Target::Group(group.clone()));
             group
         });
-        let mut members = group.members.lock();
-        match members.iter_mut().find(|known| known.session.key == session.key) {
-            Some(known) => *known = member,
-            None => members.push(member),
-        }
+        group.add(member);
     }
 
-    /// Removes the subscription of `session` to `filter`.
-    pub(crate) fn remove(&self, filter: &str, session: &Entry) {
+    /// Removes the subscription of `session` to `filter`; returns the group it has left, if it was a shared one.
+    pub(crate) fn remove(&self, filter: &str, session: &Entry) -> Option<Arc<Group>> {
         let Some((_, inner)) = split_share(filter) else {
             self.trie.write().remove(filter, session.key);
-            return;
+            return None;
         };
         let mut groups = self.groups.lock();
-        let Some(group) = groups.get(filter) else { return };
-        let emptied = {
-            let mut members = group.members.lock();
-            members.retain(|member| member.session.key != session.key);
-            members.is_empty()
-        };
-        if emptied {
+        let group = groups.get(filter)?.clone();
+        if group.remove(session.key) {
             self.trie.write().remove(inner, group.key);
             groups.remove(filter);
         }
+        Some(group)
     }
 
-    /// The sessions that receive a message on `topic`, each once for its ordinary subscriptions. `publisher` is the client
-    /// id that no-local compares. `false` when the visit limit cut the match short.
-    pub(crate) fn resolve(
-        &self,
-        topic: &str,
-        publisher: Option<&str>,
-        visits_max: usize,
-        found: &mut Vec<Receiver>,
-    ) -> bool {
-        let mut shared: Vec<Arc<Group>> = Vec::new();
+    /// `session`, which shares `filter`, has a connection again.
+    pub(crate) fn came_online(&self, filter: &str, session: &Entry) {
+        if let Some(group) = self.groups.lock().get(filter) {
+            group.came_online(session.key);
+        }
+    }
+
+    /// Who receives a message on `topic`. `publisher` is the client identifier that no-local compares.
+    pub(crate) fn resolve(&self, topic: &str, publisher: Option<&str>, visits_max: usize) -> Routes {
+        let mut routes = Routes::default();
+        let Routes { receivers, groups, .. } = &mut routes;
         let matched = self.trie.read().matches(topic, visits_max, |target| match target {
-            Target::Session(member) => found.extend(member.receiver(publisher)),
-            Target::Group(group) => shared.push(group.clone()),
+            Target::Session(member) if member.is_own(publisher) => {}
+            Target::Session(member) => receivers.push(member.receiver()),
+            Target::Group(group) => groups.push(group.clone()),
         });
         // With a single matching filter nobody can be in the list twice.
         if matched.filters > 1 {
-            merge(found);
+            merge(receivers);
         }
-        found.extend(shared.iter().filter_map(|group| group.pick()));
-        !matched.cut_short
+        routes.cut_short = matched.cut_short;
+        routes
     }
 }
 
 impl Member {
-    fn receiver(&self, publisher: Option<&str>) -> Option<Receiver> {
-        if self.options.no_local && publisher == Some(&*self.session.client_id) {
-            return None;
-        }
-        Some(Receiver {
+    fn is_own(&self, publisher: Option<&str>) -> bool {
+        self.options.no_local && publisher == Some(&*self.session.client_id)
+    }
+
+    pub(super) fn receiver(&self) -> Receiver {
+        Receiver {
             session: self.session.clone(),
             qos: self.options.qos,
             retain_as_published: self.options.retain_as_published,
             identifiers: self.identifier.into_iter().collect(),
-        })
+        }
     }
 }
 
-impl Group {
-    /// Round robin over the connected members; a disconnected one gets the message only when all are.
-    fn pick(&self) -> Option<Receiver> {
-        let members = self.members.lock();
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let in_turn = || members.iter().cycle().skip(turn % members.len().max(1)).take(members.len());
-        in_turn().find(|member| member.session.is_connected()).or_else(|| in_turn().next())?.receiver(None)
+impl Receiver {
+    /// The message as this session gets it.
+    pub(crate) fn delivery(&self, outgoing: &Arc<Outgoing>, ticket: Option<Arc<Ticket>>) -> Delivery {
+        let message = &outgoing.message;
+        Delivery {
+            qos: message.qos.min(self.qos),
+            retain: message.retain && self.retain_as_published,
+            identifiers: (!self.identifiers.is_empty()).then(|| Box::from(self.identifiers.as_slice())),
+            outgoing: outgoing.clone(),
+            ticket,
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use model::Qos;
 
-use crate::router::Outgoing;
+use crate::router::{Outgoing, Ticket};
 
 /// A message on its way to one session.
 #[derive(Clone, Debug)]
@@ -30,6 +30,8 @@ pub(crate) struct Delivery {
     pub retain: bool,
     /// Subscription identifiers of the matching subscriptions; `None` when there are none.
     pub identifiers: Option<Box<[u32]>>,
+    /// Set when the session has the message for a shared subscription.
+    pub ticket: Option<Arc<Ticket>>,
 }
 
 impl Delivery {

@@ -134,6 +134,25 @@ impl Outbound {
         }
     }
 
+    /// Takes the messages of QoS 1 out that were sent and not acknowledged and that `wanted` names. One of QoS 2 stays: once
+    /// it was sent, nobody else may have it [MQTT-4.8.2-5].
+    pub(crate) fn take_unacknowledged(&mut self, wanted: impl Fn(&Delivery) -> bool) -> Vec<Delivery> {
+        let is_wanted = |entry: &Inflight| match &entry.phase {
+            Phase::Published(delivery) => delivery.qos == Qos::AtLeastOnce && wanted(delivery),
+            Phase::Released => false,
+        };
+        let mut taken = Vec::new();
+        let mut at = 0;
+        while at < self.inflight.len() {
+            if self.inflight.get(at).is_some_and(is_wanted) {
+                taken.extend(self.take(at));
+            } else {
+                at += 1;
+            }
+        }
+        taken
+    }
+
     fn position(&self, packet_id: u16) -> Option<usize> {
         self.inflight.iter().position(|entry| entry.packet_id == packet_id)
     }

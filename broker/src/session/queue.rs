@@ -49,7 +49,7 @@ impl Queue {
     pub(crate) fn push(&mut self, delivery: Delivery, limits: QueueLimits) -> Pushed {
         let cost = delivery.cost_bytes();
         let mut dropped = Vec::new();
-        while self.items.len() >= limits.messages_max || self.bytes.saturating_add(cost) > limits.bytes_max {
+        while !self.has_room(cost, limits) {
             let victim = self.take_oldest_qos0().or_else(|| match limits.when_full {
                 QueueFull::DropOldest if delivery.qos != Qos::AtMostOnce => self.pop_front(),
                 _ => None,
@@ -66,6 +66,22 @@ impl Queue {
         self.qos0_count += usize::from(delivery.qos == Qos::AtMostOnce);
         self.items.push_back(delivery);
         dropped
+    }
+
+    /// Whether a message of `cost` bytes fits without dropping another.
+    pub(crate) fn has_room(&self, cost: usize, limits: QueueLimits) -> bool {
+        self.items.len() < limits.messages_max && self.bytes.saturating_add(cost) <= limits.bytes_max
+    }
+
+    /// Takes the messages out that `wanted` names, in their order.
+    pub(crate) fn take_if(&mut self, wanted: impl Fn(&Delivery) -> bool) -> Vec<Delivery> {
+        if !self.items.iter().any(&wanted) {
+            return Vec::new();
+        }
+        let (taken, kept): (Vec<_>, Vec<_>) = self.items.drain(..).partition(wanted);
+        self.items = kept.into();
+        taken.iter().for_each(|delivery| self.forget(delivery));
+        taken
     }
 
     /// The message that has waited longest.

@@ -154,6 +154,23 @@ impl Client {
         assert_eq!(self.recv_bytes().await.as_deref(), Some(&[0xd0, 0][..]));
     }
 
+    /// Every PUBLISH on its way. Those that wait in the session are sent after the packets that came are acted upon, hence
+    /// the second PINGREQ: its answer comes behind them.
+    pub(crate) async fn drain(&mut self) -> Vec<Publish> {
+        let mut publishes = Vec::new();
+        for _ in 0..2 {
+            self.send_bytes(&[0xc0, 0]).await;
+            loop {
+                match self.recv().await {
+                    Packet::Pingresp(_) => break,
+                    Packet::Publish(publish) => publishes.push(publish),
+                    other => panic!("expected PUBLISH or PINGRESP, got {other:?}"),
+                }
+            }
+        }
+        publishes
+    }
+
     pub(crate) async fn subscribe(&mut self, filter: &str, qos: Qos) {
         self.subscribe_with(filter, SubscribeOptions::of_qos(qos), None).await;
     }

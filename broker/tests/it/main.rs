@@ -15,5 +15,7 @@ mod numbers;
 mod publish;
 mod real_clients;
 mod sessions;
+mod shared;
 mod strictness;
 mod subscriptions;
+mod topics;

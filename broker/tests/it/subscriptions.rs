@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use broker::codec::{Packet, Properties, Property, Reason, RetainHandling, SubscribeOptions, Unsubscribe, Version};
-use broker::{Broker, Dropped, Handle, Ports, Settings};
+use broker::{Broker, Dropped, Handle, Ports, Settings, SharedStrategy};
 use model::ports::{Access, Authorize, Decision};
 use model::{ClientInfo, Qos};
 
@@ -165,7 +165,8 @@ async fn more_retained_messages_than_the_queue_holds_all_arrive() {
 
 #[tokio::test]
 async fn shared_subscriptions_deliver_to_one_member_in_turn() {
-    let handle = start();
+    let in_turn = Settings { shared_strategy: SharedStrategy::RoundRobin, ..settings() };
+    let handle = Broker::start(in_turn, ports()).unwrap();
     let mut first = Client::new(&handle, "first", Version::V5).await;
     let mut second = Client::new(&handle, "second", Version::V5).await;
     let mut outside = Client::new(&handle, "outside", Version::V5).await;

@@ -1,7 +1,8 @@
 //! From the configuration to what each room calls its settings.
 
-use broker::{Listener, QueueFull};
-use settings::{DropWhich, Settings};
+use broker::{Listener, ProxySubscription, QueueFull, RewriteRule, SharedStrategy};
+use model::Qos;
+use settings::{DropWhich, Rewrite, Settings, ShareBy};
 
 /// The broker's settings.
 pub(crate) fn broker(settings: &Settings) -> broker::Settings {
@@ -14,6 +15,8 @@ pub(crate) fn broker(settings: &Settings) -> broker::Settings {
         setting: "mqtt.bind".to_owned(),
         backlog: mqtt.backlog,
     });
+    let by_group = mqtt.shared_subscription_strategies.0.iter();
+    let proxies = mqtt.proxy_subscriptions.0.iter();
     broker::Settings {
         listeners: listeners.collect(),
         node: settings.node.name.clone(),
@@ -48,8 +51,36 @@ pub(crate) fn broker(settings: &Settings) -> broker::Settings {
         write_stall_ms: millis(mqtt.write_stall),
         linger_ms: millis(mqtt.linger),
         match_visits_max: mqtt.match_visits_max,
+        shared_strategy: strategy(mqtt.shared_subscription_strategy),
+        shared_strategy_by_group: by_group.map(|(group, by)| (group.clone(), strategy(*by))).collect(),
+        shared_dispatch_ack: mqtt.shared_dispatch_ack_enabled,
+        delayed_messages_max: mqtt.delayed_messages_max,
+        delayed_bytes_max: mqtt.delayed_bytes_max.as_usize(),
+        delay_secs_max: secs(mqtt.delay_max),
+        rewrite_publish: mqtt.rewrite_publish.iter().map(rewrite).collect(),
+        rewrite_subscribe: mqtt.rewrite_subscribe.iter().map(rewrite).collect(),
+        proxy_subscriptions: proxies.map(|(filter, qos)| proxy(filter, *qos)).collect(),
         ..broker::Settings::default()
     }
+}
+
+fn strategy(by: ShareBy) -> SharedStrategy {
+    match by {
+        ShareBy::Random => SharedStrategy::Random,
+        ShareBy::RoundRobin => SharedStrategy::RoundRobin,
+        ShareBy::Sticky => SharedStrategy::Sticky,
+        ShareBy::Hash | ShareBy::HashClientId => SharedStrategy::HashClientId,
+        ShareBy::HashTopic => SharedStrategy::HashTopic,
+    }
+}
+
+fn rewrite(rule: &Rewrite) -> RewriteRule {
+    RewriteRule { filter: rule.filter.clone(), expression: rule.expression.clone(), target: rule.target.clone() }
+}
+
+/// The settings room has refused any other QoS.
+fn proxy(filter: &str, qos: u8) -> ProxySubscription {
+    ProxySubscription { filter: filter.to_owned(), qos: Qos::from_u8(qos).unwrap_or(Qos::AtMostOnce) }
 }
 
 /// The engine's settings.

@@ -173,7 +173,9 @@ fn start_broker(settings: &Settings, engine: &Engine) -> Result<Handle, Failure>
     };
     let broker = Broker::start(mapping::broker(settings), ports).map_err(|error| match &error {
         broker::Error::Bind { .. } => Failure::new(Exit::Conflict, error.to_string()),
-        broker::Error::Setting { .. } => Failure::new(Exit::Invalid, format!("mqtt.{error}")),
+        broker::Error::Setting { .. } | broker::Error::Item { .. } => {
+            Failure::new(Exit::Invalid, format!("mqtt.{error}"))
+        }
     })?;
     engine.set_publish(Arc::new(broker.clone()));
     Ok(broker)
