@@ -103,14 +103,20 @@ pub fn filter_matches(filter: &str, topic: &str) -> bool {
     if topic.starts_with('$') && filter.starts_with(['+', '#']) {
         return false;
     }
-    let mut topic_levels = topic.split('/');
-    let mut filter_levels = filter.split('/');
+    // Byte by byte: a wildcard only stands where a level begins, because both are valid.
+    let (mut filter, mut topic) = (filter.as_bytes(), topic.as_bytes());
     loop {
-        match (filter_levels.next(), topic_levels.next()) {
-            (Some("#"), _) => return true,
-            (Some("+"), Some(_)) => {}
-            (Some(wanted), Some(level)) if wanted == level => {}
-            (None, None) => return true,
+        match (filter, topic) {
+            ([b'#', ..], _) | ([], []) => return true,
+            ([b'+', filter_rest @ ..], _) => {
+                let level_len = topic.iter().position(|byte| *byte == b'/').unwrap_or(topic.len());
+                (filter, topic) = (filter_rest, topic.get(level_len..).unwrap_or_default());
+            }
+            ([wanted, filter_rest @ ..], [byte, topic_rest @ ..]) if wanted == byte => {
+                (filter, topic) = (filter_rest, topic_rest);
+            }
+            // `a/#` and `a`.
+            (rest, []) => return rest == b"/#",
             _ => return false,
         }
     }
@@ -119,6 +125,43 @@ pub fn filter_matches(filter: &str, topic: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Level by level, as the standard tells it.
+    fn naive(filter: &str, topic: &str) -> bool {
+        let (mut topic_levels, mut filter_levels) = (topic.split('/'), filter.split('/'));
+        loop {
+            match (filter_levels.next(), topic_levels.next()) {
+                (Some("#"), _) | (None, None) => return true,
+                (Some("+"), Some(_)) => {}
+                (Some(wanted), Some(level)) if wanted == level => {}
+                _ => return false,
+            }
+        }
+    }
+
+    #[test]
+    fn filters_match_as_the_naive_matcher_has_it() {
+        let words = ["", "a", "b", "ab", "+"];
+        let levels = |mut n: usize, count: usize| {
+            let mut chosen = Vec::new();
+            for _ in 0..count {
+                chosen.push(words[n % words.len()]);
+                n /= words.len();
+            }
+            chosen.join("/")
+        };
+        for (f, t) in (0..125).flat_map(|f| (0..125).map(move |t| (f, t))) {
+            for (filter_len, topic_len) in [(1, 1), (1, 2), (2, 2), (3, 2), (2, 3), (3, 3)] {
+                let (filter, topic) = (levels(f, filter_len), levels(t, topic_len));
+                if topic.contains('+') || filter.is_empty() || topic.is_empty() {
+                    continue;
+                }
+                for filter in [filter.clone(), format!("{filter}/#")] {
+                    assert_eq!(filter_matches(&filter, &topic), naive(&filter, &topic), "{filter} against {topic}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn filters_match_by_the_examples_of_the_standard() {

@@ -23,8 +23,13 @@ impl Evaluator<'_> {
             Expr::Item => Ok(self.item.clone()),
             Expr::Literal(value) => Ok(value.clone()),
             Expr::Compare { op, left, right, span } => {
-                let (left, right) = (self.eval(left)?, self.eval(right)?);
-                at(ops::compare(*op, &left, &right), *span).map(Value::Bool)
+                let left = self.eval(left)?;
+                // The usual right side is compared where it stands.
+                let compared = match right.as_ref() {
+                    Expr::Literal(right) => ops::compare(*op, &left, right),
+                    right => ops::compare(*op, &left, &self.eval(right)?),
+                };
+                at(compared, *span).map(Value::Bool)
             }
             Expr::And(items) => {
                 for item in items {

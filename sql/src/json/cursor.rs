@@ -24,6 +24,37 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Back to the beginning.
+    pub(super) fn rewind(&mut self) {
+        self.at = 0;
+    }
+
+    /// The whole text.
+    pub(super) fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The byte it is at.
+    pub(super) fn position(&self) -> usize {
+        self.at
+    }
+
+    /// Whether everything has been read, blanks included.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.at == self.bytes.len()
+    }
+
+    /// Passes over exactly these bytes; `None` when others follow.
+    #[inline]
+    pub(super) fn pass(&mut self, literal: &[u8]) -> Option<()> {
+        let end = self.at + literal.len();
+        if self.bytes.get(self.at..end)? != literal {
+            return None;
+        }
+        self.at = end;
+        Some(())
+    }
+
     pub(super) fn error<T>(&self, reason: &'static str) -> Result<T, JsonError> {
         Err(JsonError { reason, at: self.at })
     }
@@ -145,7 +176,10 @@ impl<'a> Cursor<'a> {
                 Ok(())
             }
             Some(b'"') => self.string().map(drop),
-            Some(b'-' | b'0'..=b'9') => self.number_text().map(drop),
+            Some(b'-' | b'0'..=b'9') => match self.short_number() {
+                Some(_) => Ok(()),
+                None => self.number_text().map(drop),
+            },
             _ => self.value(depth).map(drop),
         }
     }
@@ -200,6 +234,9 @@ impl<'a> Cursor<'a> {
     }
 
     fn number(&mut self) -> Result<Value, JsonError> {
+        if let Some(value) = self.short_number() {
+            return Ok(value);
+        }
         let (text, integer) = self.number_text()?;
         if integer {
             // Up to 18 digits fit without a check; -0 is the integer 0.
@@ -214,6 +251,48 @@ impl<'a> Cursor<'a> {
             Ok(f) if f.is_finite() => Ok(Value::Float(f)),
             _ => self.error("number too large"),
         }
+    }
+
+    /// A number of at most 15 digits without exponent, which is nearly every number. Its digits and the power of ten of its
+    /// point are exact doubles then, so that one division gives the nearest double (Clinger 1990). `None`, and nothing
+    /// read, for any other.
+    #[inline]
+    fn short_number(&mut self) -> Option<Value> {
+        const POWERS: [f64; 16] =
+            [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+        let rest = self.bytes.get(self.at..)?;
+        let negative = rest.first() == Some(&b'-');
+        let digits = rest.get(usize::from(negative)..)?;
+        let (mut number, mut len, mut point) = (0_i64, 0_usize, None);
+        for byte in digits {
+            match byte {
+                b'0'..=b'9' => number = number.wrapping_mul(10).wrapping_add(i64::from(byte - b'0')),
+                b'.' if point.is_none() => point = Some(len),
+                b'.' | b'e' | b'E' => return None,
+                _ => break,
+            }
+            len += 1;
+            if len > 16 {
+                return None;
+            }
+        }
+        let whole = point.unwrap_or(len);
+        let leading_zero = digits.first() == Some(&b'0');
+        if whole == 0 || (leading_zero && whole > 1) {
+            return None;
+        }
+        let value = match point {
+            None if len > 15 => return None,
+            None => Value::Int(if negative { -number } else { number }),
+            Some(point) => {
+                let fraction = len - point - 1;
+                let power = POWERS.get(fraction).filter(|_| fraction > 0)?;
+                let magnitude = number as f64 / power;
+                Value::Float(if negative { -magnitude } else { magnitude })
+            }
+        };
+        self.at += usize::from(negative) + len;
+        Some(value)
     }
 
     /// Passes over eight bytes at a time while none of them ends a string or needs a look.

@@ -7,6 +7,7 @@ use std::fmt;
 
 mod cursor;
 mod paths;
+mod shape;
 
 pub use cursor::DEPTH_MAX;
 pub use paths::PathSet;

@@ -2,7 +2,9 @@
 
 use model::{Str, Value};
 
-use super::{JsonError, cursor::Cursor};
+use super::JsonError;
+use super::cursor::Cursor;
+use super::shape::{Recorder, Shape, Shapes, Step as ShapeStep};
 use crate::ops::{self, Step};
 
 /// Up to this many keys of one object are compared one after the other.
@@ -13,6 +15,8 @@ const LINEAR_KEYS_MAX: usize = 8;
 pub struct PathSet {
     nodes: Vec<Node>,
     paths: Vec<Box<[Step]>>,
+    /// Shapes of documents read before; they hold for these paths only.
+    shapes: Shapes,
 }
 
 /// What is wanted at one place of the document and below it.
@@ -59,6 +63,7 @@ impl PathSet {
         if let Some(slot) = self.paths.iter().position(|known| known.as_ref() == path) {
             return slot;
         }
+        self.shapes = Shapes::default();
         let slot = self.paths.len();
         self.paths.push(path.into());
         if self.nodes.is_empty() {
@@ -111,17 +116,85 @@ impl PathSet {
 
     /// The values at all paths, by slot; missing where the document has none. The whole document is checked.
     pub fn extract(&self, bytes: &[u8]) -> Result<Vec<Value>, JsonError> {
-        let mut slots = vec![Value::Missing; self.paths.len()];
+        let mut slots = self.slots();
         let Some(root) = self.nodes.first() else { return Ok(slots) };
         let mut cursor = Cursor::new(bytes)?;
+        if let Some(slots) = self.shapes.find(|shape| self.follow(shape, &mut cursor)) {
+            return Ok(slots);
+        }
+        cursor.rewind();
         self.walk(&mut cursor, root, &mut slots, 0)?;
         cursor.finish()?;
+        if self.shapes.wants_another()
+            && let Some(shape) = self.shape_of(&mut cursor)
+        {
+            self.shapes.learn(shape);
+        }
         Ok(slots)
+    }
+
+    /// A slot for each path, nothing in it. Not `vec!`, which clones the value for each slot.
+    fn slots(&self) -> Vec<Value> {
+        std::iter::repeat_with(|| Value::Missing).take(self.paths.len()).collect()
+    }
+
+    /// The values of a document that follows `shape` to its end; `None` as soon as it does not.
+    fn follow(&self, shape: &Shape, cursor: &mut Cursor<'_>) -> Option<Vec<Value>> {
+        cursor.rewind();
+        // Most shapes differ in their first piece: nothing is allocated before it has been compared.
+        let mut steps = shape.0.iter();
+        if let Some(ShapeStep::Literal(bytes)) = steps.as_slice().first() {
+            steps.next();
+            cursor.pass(bytes)?;
+        }
+        let mut slots = self.slots();
+        for step in steps {
+            match step {
+                ShapeStep::Literal(bytes) => cursor.pass(bytes)?,
+                ShapeStep::Value { node: None, depth } => cursor.skip(*depth).ok()?,
+                ShapeStep::Value { node: Some(node), depth } => {
+                    self.walk(cursor, self.nodes.get(*node)?, &mut slots, *depth).ok()?;
+                }
+            }
+        }
+        cursor.is_at_end().then_some(slots)
+    }
+
+    /// The shape of a document that has been read whole.
+    fn shape_of(&self, cursor: &mut Cursor<'_>) -> Option<Shape> {
+        cursor.rewind();
+        let mut recorder = Recorder::default();
+        self.record(cursor, Some(0), 0, &mut recorder)?;
+        recorder.finish(cursor.bytes())
+    }
+
+    /// Takes objects apart that nobody wants as a whole; everything else is one value.
+    fn record(&self, cursor: &mut Cursor<'_>, at: Option<usize>, depth: usize, recorder: &mut Recorder) -> Option<()> {
+        let node = at.and_then(|at| self.nodes.get(at));
+        if cursor.peek() == Some(b'{') && node.is_none_or(|node| node.slots.is_empty()) {
+            let mut seen = Vec::new();
+            let mut more = cursor.open(b'}', depth).ok()?;
+            while more {
+                let key = cursor.key().ok()?;
+                let child = node.and_then(|node| Self::child_index(node, &key));
+                // A wanted key that comes twice counts by its last value, which a shape does not express.
+                if child.is_some() && seen.contains(&child) {
+                    return None;
+                }
+                seen.push(child);
+                self.record(cursor, child, depth + 1, recorder)?;
+                more = cursor.another(b'}').ok()?;
+            }
+            return Some(());
+        }
+        let start = cursor.position();
+        cursor.skip(depth).ok()?;
+        recorder.value(cursor.bytes(), start, cursor.position(), at, depth)
     }
 
     /// The values at all paths below a value that is already decoded.
     pub fn extract_from(&self, value: &Value) -> Vec<Value> {
-        let mut slots = vec![Value::Missing; self.paths.len()];
+        let mut slots = self.slots();
         if let Some(root) = self.nodes.first() {
             self.fill(root, value, &mut slots);
         }
@@ -188,14 +261,16 @@ impl PathSet {
     }
 
     fn child_of(&self, node: &Node, key: &str) -> Option<&Node> {
+        self.nodes.get(Self::child_index(node, key)?)
+    }
+
+    fn child_index(node: &Node, key: &str) -> Option<usize> {
         // For a few keys comparing lengths and bytes in turn beats a search by order.
-        let found = if node.keys.len() <= LINEAR_KEYS_MAX {
-            node.keys.iter().find(|(known, _)| known.as_bytes() == key.as_bytes())?.1
-        } else {
-            let place = node.keys.binary_search_by(|(known, _)| known.as_str().cmp(key)).ok()?;
-            node.keys.get(place)?.1
-        };
-        self.nodes.get(found)
+        if node.keys.len() <= LINEAR_KEYS_MAX {
+            return Some(node.keys.iter().find(|(known, _)| known.as_bytes() == key.as_bytes())?.1);
+        }
+        let place = node.keys.binary_search_by(|(known, _)| known.as_str().cmp(key)).ok()?;
+        Some(node.keys.get(place)?.1)
     }
 
     fn clear(&self, node: &Node, slots: &mut [Value]) {

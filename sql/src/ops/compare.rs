@@ -111,6 +111,13 @@ impl ZeroIsZero for Ordering {
 
 /// An integer against a double, exactly: no rounding of integers above 2^53.
 fn order_int_float(a: i128, b: f64) -> Ordering {
+    // Within 2^53 every integer is a double, and comparing doubles is exact. NaN has no order and goes on below.
+    const EXACT: i128 = 1 << 53;
+    if (-EXACT..=EXACT).contains(&a)
+        && let Some(ordering) = (a as f64).partial_cmp(&b)
+    {
+        return ordering;
+    }
     if b.is_nan() {
         return Ordering::Less;
     }

@@ -143,6 +143,41 @@ proptest! {
     }
 
     #[test]
+    fn documents_read_by_the_shape_of_earlier_ones_read_the_same(
+        documents in prop::collection::vec(json_value(), 1..4), paths in prop::collection::vec(path(), 1..6),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), "[\\[\\]{}:,\"a1.e\\- n0]"), 0..8),
+    ) {
+        let mut learned = PathSet::new();
+        for path in &paths {
+            learned.insert(path);
+        }
+        let mut texts: Vec<String> = documents.iter().map(ToString::to_string).collect();
+        // Twice, so that the second time finds the shapes; then with a character replaced, so that shapes fit nearly.
+        texts.extend(texts.clone());
+        for (which, place, with) in changes {
+            let mut chars: Vec<char> = which.get(&texts).chars().collect();
+            let place = place.index(chars.len());
+            chars.splice(place..=place, with.chars());
+            texts.push(chars.into_iter().collect());
+        }
+        for text in &texts {
+            // A copy has no shapes.
+            let fresh = learned.clone();
+            prop_assert_eq!(learned.extract(text.as_bytes()), fresh.extract(text.as_bytes()), "{}", text);
+        }
+    }
+
+    #[test]
+    fn numbers_are_the_nearest_doubles(text in "-?(0|[1-9][0-9]{0,17})(\\.[0-9]{1,17})?(e-?[0-9]{1,2})?") {
+        let expected = Value::from_number_text(&text);
+        let found = json::parse(text.as_bytes()).unwrap();
+        match (&found, &expected) {
+            (Value::Float(found), Value::Float(expected)) => prop_assert_eq!(found.to_bits(), expected.to_bits(), "{}", text),
+            _ => prop_assert_eq!(&found, &expected, "{}", text),
+        }
+    }
+
+    #[test]
     fn broken_documents_are_refused_when_serde_json_refuses_them(text in "[\\[\\]{}:,\"a1.eE+\\- \\\\tnu0]{0,24}") {
         let mut set = PathSet::new();
         set.insert(&[Step::Key(Str::new("a"))]);
@@ -168,6 +203,29 @@ proptest! {
         let expected = i128::from(a).cmp(&whole).then(0.0f64.partial_cmp(&fraction).unwrap());
         prop_assert_eq!(ops::order(&Value::Int(a), &Value::Float(b)), expected);
         prop_assert_eq!(ops::compare(CompareOp::Eq, &Value::Int(a), &Value::Float(b)).unwrap(), expected.is_eq());
+    }
+}
+
+#[test]
+fn a_second_document_of_the_same_shape_is_read_by_it_and_one_of_another_is_not() {
+    let mut set = PathSet::new();
+    let temp = set.insert(&[Step::Key(Str::new("a")), Step::Key(Str::new("temp"))]);
+    let name = set.insert(&[Step::Key(Str::new("name"))]);
+    for (text, expected_temp, expected_name) in [
+        (r#"{"a": {"temp": 1.5, "x": [1]}, "name": "n1"}"#, Value::Float(1.5), Value::text("n1")),
+        (r#"{"a": {"temp": -7, "x": {"y": 1}}, "name": null}"#, Value::Int(-7), Value::Null),
+        (r#"{"a": {"temp":   "t" , "x": 0}, "name": "é"}"#, Value::text("t"), Value::text("é")),
+        (r#"{"a": {"temp": 1, "y": [1]}, "name": "n1"}"#, Value::Int(1), Value::text("n1")),
+        (r#"{"a": "{\"temp\": 3}", "name": "n1"}"#, Value::Int(3), Value::text("n1")),
+        (r#"{"a": {"temp": 1.5, "x": [1]}, "name": "n1", "name": "n2"}"#, Value::Float(1.5), Value::text("n2")),
+    ] {
+        let values = set.extract(text.as_bytes()).unwrap();
+        assert_eq!((&values[temp], &values[name]), (&expected_temp, &expected_name), "{text}");
+    }
+    for broken in
+        [r#"{"a": {"temp": 01, "x": [1]}, "name": "n1"}"#, r#"{"a": {"temp": 1.5, "x": [1]}, "name": "n1"} x"#]
+    {
+        assert!(set.extract(broken.as_bytes()).is_err(), "{broken}");
     }
 }
 
