@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use model::Qos;
 
-use super::read::Reader;
+use super::read::{Reader, as_name};
 use super::write::{put_binary, put_string, put_u16, with_length};
 use super::{Carrier, Error, Properties, Property, Reason, Version};
 
@@ -53,25 +53,34 @@ const CLEAN_START: u8 = 0x02;
 
 impl Connect {
     /// Reads the body of a frame.
+    ///
+    /// What has the outline of a CONNECT and a wrong content is an error to be answered with CONNACK. Where the outline
+    /// itself is broken the error is silent: it is as likely that the peer speaks another protocol.
     pub fn decode(flags: u8, body: &[u8]) -> Result<Self, Error> {
-        if flags != 0 {
-            return Err(Error::malformed("reserved flags are not zero"));
-        }
         let mut reader = Reader::new(body);
         let (version, is_bridge) = version(&mut reader)?;
-        let bits = reader.u8()?;
-        check_bits(bits, version)?;
-        let keepalive_secs = reader.u16()?;
+        // MQTT 3.1 gives these bits a meaning in other packets and none in this one.
+        if flags != 0 && version != Version::V3_1 {
+            return Err(Error::malformed("reserved flags are not zero").silently());
+        }
+        let bits = reader.u8().map_err(Error::silently)?;
+        check_bits(bits, version).map_err(Error::silently)?;
+        let keepalive_secs = reader.u16().map_err(Error::silently)?;
         let v5 = version == Version::V5;
         let mut properties = Properties::default();
         if v5 {
             properties = Properties::decode(&mut reader, Carrier::Connect)?;
             check_properties(&properties)?;
         }
-        let client_id = reader.name()?.to_owned();
+        let client_id = client_id(&mut reader)?;
         let will = if bits & WILL == 0 { None } else { Some(LastWill::decode(bits, &mut reader, v5)?) };
-        let username = if bits & USERNAME == 0 { None } else { Some(reader.name()?.to_owned()) };
-        let password = if bits & PASSWORD == 0 { None } else { Some(Bytes::copy_from_slice(reader.binary()?)) };
+        let (mut username, mut password) = (None, None);
+        if bits & USERNAME != 0 {
+            username = Some(reader.name().map_err(Error::silently)?.to_owned());
+        }
+        if bits & PASSWORD != 0 {
+            password = Some(Bytes::copy_from_slice(reader.binary().map_err(Error::silently)?));
+        }
         reader.end()?;
         let clean_start = bits & CLEAN_START != 0;
         Ok(Self { version, is_bridge, clean_start, keepalive_secs, properties, client_id, will, username, password })
@@ -123,10 +132,13 @@ impl Connect {
 
 impl LastWill {
     fn decode(bits: u8, reader: &mut Reader<'_>, v5: bool) -> Result<Self, Error> {
-        let qos = Qos::from_u8(bits >> 3 & 3).ok_or(Error::malformed("will QoS 3 [MQTT-3.1.2-12]"))?;
+        let qos = Qos::from_u8(bits >> 3 & 3).ok_or(Error::malformed("will QoS 3 [MQTT-3.1.2-12]").silently())?;
         let properties = if v5 { Properties::decode(reader, Carrier::Will)? } else { Properties::default() };
         let topic = reader.name()?;
-        model::validate_topic(topic).map_err(|_| Error::malformed("the will topic is no topic name"))?;
+        model::validate_topic(topic).map_err(|error| match error {
+            model::TopicError::Empty => Error::protocol("an empty will topic [MQTT-4.7.3-1]"),
+            _ => Error::malformed("the will topic is no topic name [MQTT-3.1.2-9]"),
+        })?;
         let payload = Bytes::copy_from_slice(reader.binary()?);
         Ok(Self { qos, retain: bits & WILL_RETAIN != 0, properties, topic: topic.to_owned(), payload })
     }
@@ -149,8 +161,8 @@ impl std::fmt::Debug for Connect {
 }
 
 fn version(reader: &mut Reader<'_>) -> Result<(Version, bool), Error> {
-    let name = reader.binary()?;
-    let level = reader.u8()?;
+    let name = reader.binary().map_err(Error::silently)?;
+    let level = reader.u8().map_err(Error::silently)?;
     let is_bridge = level & 0x80 != 0;
     let version = match (name, level & 0x7f) {
         (b"MQIsdp", 3) => Version::V3_1,
@@ -160,13 +172,18 @@ fn version(reader: &mut Reader<'_>) -> Result<(Version, bool), Error> {
             return Err(Error::with(Reason::UNSUPPORTED_PROTOCOL_VERSION, "an unknown protocol level [MQTT-3.1.2-2]"));
         }
         _ => {
-            return Err(Error::with(
-                Reason::UNSUPPORTED_PROTOCOL_VERSION,
-                "the protocol name is not MQTT [MQTT-3.1.2-1]",
-            ));
+            let unknown =
+                Error::with(Reason::UNSUPPORTED_PROTOCOL_VERSION, "the protocol name is not MQTT [MQTT-3.1.2-1]");
+            return Err(unknown.silently());
         }
     };
     Ok((version, is_bridge))
+}
+
+/// A client identifier that is there and is no acceptable text has a reason code of its own.
+fn client_id(reader: &mut Reader<'_>) -> Result<String, Error> {
+    let name = as_name(reader.binary().map_err(Error::silently)?);
+    Ok(name.map_err(|error| Error::with(Reason::CLIENT_IDENTIFIER_NOT_VALID, error.what))?.to_owned())
 }
 
 fn check_bits(bits: u8, version: Version) -> Result<(), Error> {

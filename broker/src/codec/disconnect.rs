@@ -32,9 +32,12 @@ impl Disconnect {
                 packet.properties = Properties::decode(&mut reader, Carrier::Disconnect)?;
             }
         }
-        reader.end()?;
+        if !reader.is_empty() {
+            return Err(Error::protocol("bytes follow the last field of DISCONNECT"));
+        }
         if !REASONS.contains(&packet.reason) {
-            return Err(Error::protocol("a reason code that DISCONNECT must not carry [MQTT-3.14.2-1]"));
+            // The client has said its last word; there is no use in answering it.
+            return Err(Error::protocol("a reason code that DISCONNECT must not carry [MQTT-3.14.2-1]").silently());
         }
         Ok(packet)
     }

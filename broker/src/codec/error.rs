@@ -11,22 +11,29 @@ pub struct Error {
     pub reason: Reason,
     /// What is wrong, for the log.
     pub what: &'static str,
+    /// The connection is closed without a word: the peer has ended it anyway, or may not speak MQTT at all.
+    pub is_silent: bool,
 }
 
 impl Error {
     /// The bytes cannot be parsed (MQTT 5.0 §4.13.1).
     pub const fn malformed(what: &'static str) -> Self {
-        Self { reason: Reason::MALFORMED_PACKET, what }
+        Self::with(Reason::MALFORMED_PACKET, what)
     }
 
     /// The packet parses, and breaks a rule of the protocol (MQTT 5.0 §4.13.1).
     pub const fn protocol(what: &'static str) -> Self {
-        Self { reason: Reason::PROTOCOL_ERROR, what }
+        Self::with(Reason::PROTOCOL_ERROR, what)
     }
 
     /// Any other reason code.
     pub const fn with(reason: Reason, what: &'static str) -> Self {
-        Self { reason, what }
+        Self { reason, what, is_silent: false }
+    }
+
+    /// The same error, which is counted and logged and not told to the peer.
+    pub const fn silently(self) -> Self {
+        Self { is_silent: true, ..self }
     }
 }
 

@@ -73,7 +73,7 @@ impl Frame {
 /// Reads a fixed header from the front of `input`. `None`: more bytes are needed. The body need not be there yet.
 pub fn frame(input: &[u8]) -> Result<Option<Frame>, Error> {
     let Some((&first, rest)) = input.split_first() else { return Ok(None) };
-    let kind = Kind::of(first).ok_or(Error::malformed("packet type 0"))?;
+    let kind = Kind::of(first).ok_or(Error::protocol("packet type 0"))?;
     let mut body_len = 0usize;
     for (position, &byte) in rest.iter().take(4).enumerate() {
         body_len |= usize::from(byte & 0x7f) << (7 * position);
@@ -84,5 +84,7 @@ pub fn frame(input: &[u8]) -> Result<Option<Frame>, Error> {
             return Ok(Some(Frame { kind, flags: first & 0x0f, header_len: position + 2, body_len }));
         }
     }
-    if rest.len() >= 4 { Err(Error::malformed("remaining length longer than four bytes")) } else { Ok(None) }
+    // Where the packet ends is unknown, and with it whether the peer speaks MQTT: servers close without DISCONNECT.
+    let endless = Error::malformed("remaining length longer than four bytes").silently();
+    if rest.len() >= 4 { Err(endless) } else { Ok(None) }
 }

@@ -9,11 +9,12 @@ pub struct Pingresp;
 impl Pingresp {
     /// Reads the body of a frame, which is empty.
     pub fn decode(flags: u8, body: &[u8], _: Version) -> Result<Self, Error> {
+        if !body.is_empty() {
+            // Like an impossible remaining length: the frame itself is wrong, and servers close without DISCONNECT.
+            return Err(Error::malformed("a remaining length that is not 0").silently());
+        }
         if flags != 0 {
             return Err(Error::malformed("reserved flags are not zero"));
-        }
-        if !body.is_empty() {
-            return Err(Error::malformed("bytes follow the last field of the packet"));
         }
         Ok(Self)
     }

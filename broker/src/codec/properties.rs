@@ -5,7 +5,7 @@ use model::Str;
 
 use super::read::Reader;
 use super::write::{put_binary, put_string, put_u16, put_u32, put_varint};
-use super::{Error, Reason};
+use super::Error;
 
 /// One property; the number in the comment is its identifier.
 #[derive(Clone, Debug, PartialEq)]
@@ -194,7 +194,7 @@ fn check_value(property: &Property, carrier: Carrier) -> Result<(), Error> {
         Property::ReceiveMaximum(0) => Err(Error::protocol("receive maximum 0")),
         Property::MaximumPacketSize(0) => Err(Error::protocol("maximum packet size 0")),
         Property::MaximumQos(qos) if *qos > 1 => Err(Error::protocol("maximum QoS above 1")),
-        Property::TopicAlias(0) => Err(Error::with(Reason::TOPIC_ALIAS_INVALID, "topic alias 0 [MQTT-3.3.2-8]")),
+        Property::TopicAlias(0) => Err(Error::protocol("topic alias 0 [MQTT-3.3.2-8]")),
         Property::ResponseTopic(topic) if model::validate_topic(topic).is_err() => {
             Err(Error::protocol("the response topic is no topic name [MQTT-3.3.2-14]"))
         }

@@ -5,7 +5,7 @@ use model::Qos;
 
 use super::read::Reader;
 use super::write::{put_string, put_u16, with_length};
-use super::{Carrier, Error, Properties, Property, Reason, Version};
+use super::{Carrier, Error, Properties, Property, Version};
 
 /// A PUBLISH with its payload copied out of the read buffer, once, into the storage every subscriber will share.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,6 +83,7 @@ fn check_topic(topic: &str, properties: &Properties, version: Version) -> Result
     }
     match properties.find(|property| matches!(property, Property::TopicAlias(_)).then_some(())) {
         Some(()) => Ok(()),
-        None => Err(Error::with(Reason::PROTOCOL_ERROR, "an empty topic name without topic alias")),
+        // §3.3.2.1 calls this a protocol error, §4.7.3 an invalid topic name; servers answer the latter.
+        None => Err(Error::malformed("an empty topic name without topic alias [MQTT-4.7.3-1]")),
     }
 }

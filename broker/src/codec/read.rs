@@ -66,24 +66,12 @@ impl<'a> Reader<'a> {
 
     /// A UTF-8 string without U+0000 [MQTT-1.5.4-1, -2].
     pub(super) fn text(&mut self) -> Result<&'a str, Error> {
-        let text = std::str::from_utf8(self.binary()?)
-            .map_err(|_| Error::malformed("a string is not UTF-8 [MQTT-1.5.4-1]"))?;
-        if text.as_bytes().contains(&0) {
-            return Err(Error::malformed("a string contains U+0000 [MQTT-1.5.4-2]"));
-        }
-        Ok(text)
+        as_text(self.binary()?)
     }
 
-    /// A UTF-8 string that is a name: topics, filters, client ids, user names. The standard lets a server refuse
-    /// control characters and non-characters (MQTT 5.0 §1.5.4), and in names they serve only to deceive logs.
+    /// A UTF-8 string that is a name; see [`as_name`].
     pub(super) fn name(&mut self) -> Result<&'a str, Error> {
-        let text = self.text()?;
-        // All characters of concern are below 0x20, 0x7f, or start with a byte ≥ 0xc2.
-        let suspicious = |byte: &u8| *byte < 0x20 || *byte >= 0x7f;
-        if text.as_bytes().iter().any(suspicious) && text.chars().any(|c| c.is_control() || is_noncharacter(c)) {
-            return Err(Error::malformed("a name contains a control character or a non-character"));
-        }
-        Ok(text)
+        as_name(self.binary()?)
     }
 
     /// A packet identifier, which is never 0 [MQTT-2.2.1-3].
@@ -98,6 +86,26 @@ impl<'a> Reader<'a> {
     pub(super) fn end(&self) -> Result<(), Error> {
         if self.rest.is_empty() { Ok(()) } else { Err(Error::malformed("bytes follow the last field of the packet")) }
     }
+}
+
+fn as_text(bytes: &[u8]) -> Result<&str, Error> {
+    let text = std::str::from_utf8(bytes).map_err(|_| Error::malformed("a string is not UTF-8 [MQTT-1.5.4-1]"))?;
+    if bytes.contains(&0) {
+        return Err(Error::malformed("a string contains U+0000 [MQTT-1.5.4-2]"));
+    }
+    Ok(text)
+}
+
+/// A UTF-8 string that is a name: topics, filters, client ids, user names. The standard lets a server refuse control
+/// characters and non-characters (MQTT 5.0 §1.5.4), and in names they serve only to deceive logs.
+pub(super) fn as_name(bytes: &[u8]) -> Result<&str, Error> {
+    let text = as_text(bytes)?;
+    // All characters of concern are below 0x20, 0x7f, or start with a byte ≥ 0xc2.
+    let suspicious = |byte: &u8| *byte < 0x20 || *byte >= 0x7f;
+    if bytes.iter().any(suspicious) && text.chars().any(|c| c.is_control() || is_noncharacter(c)) {
+        return Err(Error::malformed("a name contains a control character or a non-character"));
+    }
+    Ok(text)
 }
 
 fn is_noncharacter(c: char) -> bool {

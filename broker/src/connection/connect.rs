@@ -119,9 +119,13 @@ async fn read_connect(core: &Core, socket: &TcpStream, inbox: &mut Vec<u8>) -> R
 /// How a CONNECT that cannot be accepted is answered: in the words of the version it claims, if that has any.
 fn refusal(body: &[u8], error: Error) -> Answer {
     tracing::debug!(%error, "CONNECT refused");
+    if error.is_silent {
+        return Answer::Nothing;
+    }
     if error.reason == Reason::UNSUPPORTED_PROTOCOL_VERSION {
         return match Connect::peek_level(body) {
-            Some(level) if level & 0x7f > 5 => Answer::Connack(Version::V5, error.reason),
+            // Nobody knows what a client of an unknown version understands: the latest known form is the likeliest.
+            Some(level) if !(3..=5).contains(&(level & 0x7f)) => Answer::Connack(Version::V5, error.reason),
             Some(_) => Answer::Connack(Version::V3_1_1, error.reason),
             None => Answer::Nothing,
         };

@@ -29,7 +29,7 @@ impl End {
     /// The reason an MQTT 5 client is told, if any.
     pub(super) fn told(self) -> Option<Reason> {
         match self {
-            Self::Fault(error) => Some(error.reason),
+            Self::Fault(error) => Some(error.reason).filter(|_| !error.is_silent),
             Self::Server(reason) => Some(reason),
             Self::Refused => Some(Reason::QUOTA_EXCEEDED),
             Self::PeerClosed | Self::SocketFailed | Self::Client(_) => None,

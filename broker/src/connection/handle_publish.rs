@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use model::ports::Access;
+use model::ports::{Access, Admission};
 use model::{Message, MessageId, Origin, ProtocolVersion, PublishProperties, Qos, Str};
 
 use super::Connection;
@@ -54,7 +54,15 @@ impl Connection {
             return self.acknowledge(packet_id, qos, Answer::Reason(reason));
         }
         let ingested = self.core.ingest(Arc::new(message));
-        self.acknowledge(packet_id, qos, ingested.admission.into())?;
+        let answer = match ingested.admission {
+            // What no subscriber and no rule waits for is taken all the same; the publisher may like to know. A message of
+            // QoS 2 is answered before it counts as delivered, so its PUBREC does not tell.
+            Admission::Done if ingested.receiver_count == 0 && qos == Qos::AtLeastOnce => {
+                Answer::Reason(Reason::NO_MATCHING_SUBSCRIBERS)
+            }
+            admission => admission.into(),
+        };
+        self.acknowledge(packet_id, qos, answer)?;
         // A client that outruns itself has only itself to wait for: its own queue is served by this very task.
         if let Some(entry) = ingested.pressed.filter(|entry| entry.key != self.entry.key) {
             self.write_some()?;

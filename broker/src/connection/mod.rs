@@ -105,6 +105,7 @@ impl Connection {
         if let Some(metric) = Metric::of_received(kind) {
             self.core.counters.add(metric, 1);
         }
+        refuse_server_packets(kind, flags, body)?;
         match Packet::decode(kind, flags, body, self.version)? {
             Packet::Publish(packet) => self.handle_publish(packet).await,
             Packet::Puback(packet) => self.handle_puback(&packet),
@@ -116,8 +117,7 @@ impl Connection {
             Packet::Pingreq(_) => self.send(&Packet::Pingresp(Pingresp)),
             Packet::Disconnect(packet) => Err(self.handle_disconnect(&packet)),
             Packet::Connect(_) => Err(Error::protocol("a second CONNECT [MQTT-3.1.0-2]").into()),
-            Packet::Auth(_) => Err(Error::protocol("AUTH without an authentication method [MQTT-4.12.0-6]").into()),
-            Packet::Connack(_) | Packet::Suback(_) | Packet::Unsuback(_) | Packet::Pingresp(_) => {
+            Packet::Connack(_) | Packet::Suback(_) | Packet::Unsuback(_) | Packet::Pingresp(_) | Packet::Auth(_) => {
                 Err(Error::protocol("a packet that only servers send").into())
             }
         }
@@ -171,5 +171,19 @@ impl Connection {
         if self.outbox.is_empty() && self.outbox.capacity() > 0 {
             self.outbox = Vec::new();
         }
+    }
+}
+
+/// Refuses what only servers send, whatever it contains; AUTH too, which needs an authentication method agreed upon.
+fn refuse_server_packets(kind: Kind, flags: u8, body: &[u8]) -> Result<(), Error> {
+    match kind {
+        Kind::Auth => Err(Error::protocol("AUTH without an authentication method [MQTT-4.12.0-6]")),
+        Kind::Connack => Err(Error::protocol("a CONNACK from a client")),
+        Kind::Pingresp if !body.is_empty() => Err(Error::malformed("a remaining length that is not 0").silently()),
+        Kind::Suback | Kind::Unsuback | Kind::Pingresp if flags != 0 => {
+            Err(Error::malformed("reserved flags are not zero"))
+        }
+        Kind::Suback | Kind::Unsuback | Kind::Pingresp => Err(Error::protocol("a packet that only servers send")),
+        _ => Ok(()),
     }
 }

@@ -131,7 +131,7 @@ async fn the_retained_store_is_bounded() {
         let mut publish = message(topic, "x", Qos::AtLeastOnce, id);
         publish.header.retain = true;
         client.send(&Packet::Publish(publish)).await;
-        assert_eq!(client.recv().await, Packet::Puback(Puback::new(id, Reason::SUCCESS)));
+        assert_eq!(client.recv().await, Packet::Puback(Puback::new(id, Reason::NO_MATCHING_SUBSCRIBERS)));
     }
     assert_eq!(handle.retained_count(), 2);
     assert_eq!(handle.counters().dropped_count(Dropped::RetainedFull), 1);

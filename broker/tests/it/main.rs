@@ -8,6 +8,8 @@
 )]
 
 mod admission;
+mod cases;
+mod clauses;
 mod client;
 mod connect;
 mod limits;
