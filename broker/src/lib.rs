@@ -19,7 +19,8 @@
 //! Where the standard leaves a choice: the session's owner above; an unknown packet identifier in PUBREL or PUBREC is
 //! answered with success, so that a client which lost the last answer can go on; a publish that is denied is acknowledged
 //! to MQTT 3 clients, which have no word for a refusal; a message that a durable queue refuses closes an MQTT 3 connection
-//! without acknowledgement; control characters are refused in topics, filters, client identifiers and user names.
+//! without acknowledgement; control characters are refused in topics, filters, client identifiers and user names; a CONNECT
+//! whose outline is broken, a remaining length of five bytes and a PING with a body are closed without a word.
 //!
 //! Not here yet: TLS and WebSocket listeners, durable sessions and retained messages (delayed messages too are
 //! in memory), `$SYS`, enhanced authentication (a CONNECT with an authentication method is refused with 0x8C), outgoing topic

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use model::Str;
 
+use super::Error;
 use super::read::Reader;
 use super::write::{put_binary, put_string, put_u16, put_u32, put_varint};
-use super::Error;
 
 /// One property; the number in the comment is its identifier.
 #[derive(Clone, Debug, PartialEq)]

@@ -113,9 +113,7 @@ fn every_test_of_the_table_exists() {
         }
         for test in tests.split(", ") {
             let exists = match test.strip_prefix("cases/") {
-                Some(file) => {
-                    cases.get(&(version.clone(), clause.clone())).is_some_and(|files| files.contains(file))
-                }
+                Some(file) => cases.get(&(version.clone(), clause.clone())).is_some_and(|files| files.contains(file)),
                 None => sources.iter().any(|(_, text)| text.contains(&format!("fn {test}("))),
             };
             if !exists {
