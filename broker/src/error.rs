@@ -27,6 +27,8 @@ pub enum Error {
         /// What is wrong.
         why: String,
     },
+    /// The log or the snapshots of the sessions cannot be read.
+    Store(store::Error),
     /// A setting makes no sense.
     Setting {
         /// Its name.
@@ -56,6 +58,7 @@ impl fmt::Display for Error {
                 }
             }
             Self::Item { setting, number, why } => write!(f, "{setting}, item {number}: {why}"),
+            Self::Store(error) => write!(f, "the sessions cannot be restored: {error}"),
             Self::Setting { name, why } => write!(f, "{name}: {why}"),
         }
     }
@@ -65,6 +68,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Bind { source, .. } => Some(source),
+            Self::Store(error) => Some(error),
             Self::Item { .. } | Self::Setting { .. } => None,
         }
     }

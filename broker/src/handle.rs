@@ -6,19 +6,22 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use model::ports::{Admission, Metrics, Publish, PublishError, Refused, Sample, SampleKind};
+use model::ports::{Metrics, Publish, PublishError, Refused, Sample, SampleKind};
 use model::{ClientInfo, Message, MessageId, Qos, Str, validate_topic};
 use parking_lot::Mutex;
+use store::WriterId;
 use tokio::task::JoinHandle;
 
 use crate::codec::Reason;
+use crate::connection::NotTaken;
+use crate::durable::{self, Durable, Intake, Storage, Unstored, Writer};
 use crate::error::Error;
 use crate::listener;
 use crate::node::{Core, Phase, Ports};
 use crate::numbers::{Counters, Stat};
 use crate::registry::Entry;
 use crate::router::{DelayedCursor, run_delayed};
-use crate::settings::Settings;
+use crate::settings::{RetainedStorage, Settings};
 use crate::timers;
 use crate::topics::{BadDelay, split_delay};
 
@@ -31,6 +34,8 @@ pub struct Handle {
     core: Arc<Core>,
     addresses: Arc<[(String, SocketAddr)]>,
     tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
+    /// The writer of the log; it goes last.
+    writing: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
 /// One session as lists show it.
@@ -101,9 +106,39 @@ impl Broker {
     /// been started.
     pub fn start(settings: Settings, ports: Ports) -> Result<Handle, Error> {
         check(&settings)?;
+        Self::serve(Core::new(settings, ports, None)?, None)
+    }
+
+    /// Like [`Broker::start`], with sessions and retained messages that survive a restart. What became due while the
+    /// broker was down happens now.
+    pub async fn start_durable(settings: Settings, ports: Ports, storage: Storage) -> Result<Handle, Error> {
+        check(&settings)?;
+        let Storage { log, kv } = storage;
+        let writer = WriterId(uuid::Uuid::new_v4().as_u128());
+        let recovered = durable::recover(&*log, &kv, writer, ports.clock.now_ms()).await.map_err(Error::Store)?;
+        let durable = Arc::new(Durable {
+            intake: Intake::new(settings.log_pending_bytes_max),
+            log,
+            tables: Arc::new(kv),
+            sessions: settings.durable_sessions,
+            retained: settings.retained_storage != RetainedStorage::Ram,
+        });
+        let (log_bytes_max, snapshot_bytes) = (settings.log_bytes_max, settings.snapshot_bytes);
+        let core = Core::new(settings, ports, Some(durable.clone()))?;
+        core.adopt(&recovered);
+        durable.intake.report.log_bytes.store(recovered.replayed_bytes, Ordering::Relaxed);
+        durable.intake.report.log_records.store(recovered.replayed_records, Ordering::Relaxed);
+        Self::serve(core, Some(Writer::new(recovered.state, writer, log_bytes_max, snapshot_bytes)))
+    }
+
+    fn serve(core: Core, writer: Option<Writer>) -> Result<Handle, Error> {
+        let settings = &core.settings;
         let bound = settings.listeners.iter().map(listener::bind).collect::<Result<Vec<_>, _>>()?;
         let addresses = bound.iter().map(|bound| (bound.name.clone(), bound.address)).collect();
-        let core = Arc::new(Core::new(settings, ports)?);
+        let core = Arc::new(core);
+        let writing = core.durable.clone().zip(writer).map(|(durable, writer)| {
+            model::task::spawn("broker-log", durable::run(core.clone(), durable, writer))
+        });
         let mut tasks = vec![
             model::task::spawn("broker-timers", timers::run(core.clone())),
             model::task::spawn("broker-delayed", run_delayed(core.clone())),
@@ -111,7 +146,8 @@ impl Broker {
         for listener in bound {
             tasks.push(model::task::spawn("broker-listener", listener.run(core.clone())));
         }
-        Ok(Handle { core, addresses, tasks: Arc::new(Mutex::new(tasks)) })
+        let writing = Arc::new(Mutex::new(writing));
+        Ok(Handle { core, addresses, tasks: Arc::new(Mutex::new(tasks)), writing })
     }
 }
 
@@ -248,6 +284,14 @@ impl Handle {
             self.core.phase.send_replace(Phase::Aborting);
             self.all_gone().await;
         }
+        let writing = self.writing.lock().take();
+        if let (Some(durable), Some(writing)) = (&self.core.durable, writing) {
+            durable.intake.close();
+            // The last snapshot only makes the next start quicker: everything is in the log already.
+            if tokio::time::timeout(deadline.max(Duration::from_secs(1)), writing).await.is_err() {
+                tracing::warn!("the last snapshot of the sessions was not written in time");
+            }
+        }
     }
 
     async fn all_gone(&self) {
@@ -300,17 +344,17 @@ impl Publish for Handle {
             let message = Message { topic: Str::new(topic), ..message.clone() };
             return if self.core.delay(message, secs) { Ok(0) } else { Err(PublishError::Refused(Refused::QueueFull)) };
         }
+        self.core.room_in_log().await;
         let ingested = self.core.ingest(Arc::new(message));
         if let Some(entry) = &ingested.pressed {
             self.core.wait_for_relief(entry).await;
         }
         let count = ingested.receiver_count;
-        match ingested.admission {
-            Admission::Done => Ok(count),
-            Admission::Pending(answer) => match answer.await.unwrap_or(Err(Refused::Unavailable)) {
-                Ok(()) => Ok(count),
-                Err(refused) => Err(PublishError::Refused(refused)),
-            },
+        match ingested.waits.taken().await {
+            Ok(()) => Ok(count),
+            Err(NotTaken::Rule(refused)) => Err(PublishError::Refused(refused)),
+            Err(NotTaken::Log(Unstored::Full)) => Err(PublishError::Refused(Refused::QueueFull)),
+            Err(NotTaken::Log(Unstored::Unknown)) => Err(PublishError::Refused(Refused::Unavailable)),
         }
     }
 }
@@ -333,6 +377,12 @@ impl Metrics for Handle {
         let (delayed_count, delayed_bytes) = self.core.delayed.size();
         gauge("broker_delayed_messages", "Messages that wait to be published.", delayed_count);
         gauge("broker_delayed_bytes", "Bytes of topic and payload of these messages.", delayed_bytes);
+        if let Some(durable) = &self.core.durable {
+            durable.collect(self.core.monotonic_ms(), out);
+        }
+        let mut gauge = |name, help, value: usize| {
+            out.push(Sample { name, help, kind: SampleKind::Gauge, labels: Vec::new(), value: value as f64 });
+        };
         let retained = self.core.retained.read();
         gauge("broker_retained_messages", "Retained messages.", retained.len());
         gauge("broker_retained_bytes", "Bytes of topic and payload of the retained messages.", retained.bytes());

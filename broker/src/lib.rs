@@ -1,5 +1,6 @@
-//! The MQTT broker: 3.1, 3.1.1 and 5.0 over TCP, with sessions, retained messages, wills and shared subscriptions in
-//! memory. It hands everything that happens to the event tap and never knows who listens there.
+//! The MQTT broker: 3.1, 3.1.1 and 5.0 over TCP, with sessions, retained messages, wills and shared subscriptions, in
+//! memory and, where there is a [`Storage`], durable (`durable/mod.rs`).
+//! It hands everything that happens to the event tap and never knows who listens there.
 //!
 //! ```text
 //! socket → listener → connection ── codec ──▶ handle_*.rs ──▶ node::Core ─┬─▶ event tap (model::ports)
@@ -22,14 +23,16 @@
 //! without acknowledgement; control characters are refused in topics, filters, client identifiers and user names; a CONNECT
 //! whose outline is broken, a remaining length of five bytes and a PING with a body are closed without a word.
 //!
-//! Not here yet: TLS and WebSocket listeners, durable sessions and retained messages (delayed messages too are
-//! in memory), `$SYS`, enhanced authentication (a CONNECT with an authentication method is refused with 0x8C), outgoing topic
-//! aliases.
+//! Not here yet: TLS and WebSocket listeners, retained messages on disk only, durable delayed messages, `$SYS`, enhanced
+//! authentication (a CONNECT with an authentication method is refused with 0x8C), outgoing topic aliases. A message that a
+//! shared subscription gave to a durable session stays with it; it is not handed on to another member.
 
 pub mod codec;
 mod connection;
+mod durable;
 mod error;
 mod events;
+mod exchange;
 mod handle;
 mod listener;
 mod node;
@@ -42,12 +45,13 @@ mod subscribing;
 mod timers;
 pub mod topics;
 
+pub use durable::Storage;
 pub use error::Error;
 pub use handle::{Broker, ClientSummary, DelayedSummary, Handle, SubscriptionSummary};
 pub use node::Ports;
 pub use numbers::{Count, Counters, Dropped, Metric, Stat, Totals};
 pub use router::DelayedCursor;
-pub use settings::{Listener, ProxySubscription, QueueFull, RewriteRule, Settings, SharedStrategy};
+pub use settings::{Listener, ProxySubscription, QueueFull, RetainedStorage, RewriteRule, Settings, SharedStrategy};
 
 /// Parts that benches measure on their own; not for other rooms.
 #[doc(hidden)]

@@ -7,14 +7,16 @@ use std::time::{Duration, Instant};
 use model::ports::{Access, Admission, Authenticate, Authorize, Decision, EventTap};
 use model::{Body, ClientInfo, Clock, Event, EventKind, Message, MessageId, Qos, Str, Value};
 use parking_lot::{MutexGuard, RwLock};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 use crate::codec::Reason;
+use crate::connection::Waits;
+use crate::durable::{self, Durable, Record, Stored};
 use crate::error::Error;
 use crate::events::Fields;
 use crate::numbers::{Counters, Dropped, Metric, Peaks, Stat};
 use crate::registry::{Entry, Inner, Link, Registry, Will};
-use crate::router::{Delayed, Outgoing, Retained, Stored, Subscribers};
+use crate::router::{self, Delayed, Outgoing, Retained, Subscribers};
 use crate::session::{Delivery, Queue, QueueLimits};
 use crate::settings::Settings;
 use crate::timers::{Timer, Timers};
@@ -33,14 +35,33 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
 }
 
+/// Where a message went.
+struct Routed {
+    receiver_count: usize,
+    pressed: Option<Arc<Entry>>,
+    /// Resolves when durable receivers have it.
+    stored: Option<oneshot::Receiver<Stored>>,
+}
+
 /// What became of a message that was taken in.
 pub(crate) struct Ingested {
     /// Sessions it was routed to.
     pub(crate) receiver_count: usize,
     /// What the publisher's acknowledgement has to wait for.
-    pub(crate) admission: Admission,
+    pub(crate) waits: Waits,
     /// A receiver that is about to be outrun; see [`Core::wait_for_relief`].
     pub(crate) pressed: Option<Arc<Entry>>,
+}
+
+/// What the log has to know about a message besides.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Source {
+    /// The durable session and packet identifier of a QoS 2 publisher.
+    pub(crate) from: Option<(u64, u16)>,
+    /// The durable session whose will it is.
+    pub(crate) will_of: Option<u64>,
+    /// The retained store has taken it.
+    pub(crate) retained: bool,
 }
 
 /// How far the broker is on its way down.
@@ -80,6 +101,8 @@ pub(crate) struct Core {
     pub peaks: Peaks,
     /// Due times.
     pub timers: Timers,
+    /// The log of durable sessions; `None` when everything lives in memory.
+    pub durable: Option<Arc<Durable>>,
     /// Where the broker is in its life.
     pub phase: watch::Sender<Phase>,
     /// Rings when a connection has let go of its session.
@@ -92,7 +115,7 @@ pub(crate) struct Core {
 
 impl Core {
     /// A core without connections.
-    pub(crate) fn new(settings: Settings, ports: Ports) -> Result<Self, Error> {
+    pub(crate) fn new(settings: Settings, ports: Ports, durable: Option<Arc<Durable>>) -> Result<Self, Error> {
         let proxies = settings.proxy_subscriptions.iter();
         Ok(Self {
             node: Str::new(&settings.node),
@@ -108,6 +131,7 @@ impl Core {
             counters: Counters::default(),
             peaks: Peaks::default(),
             timers: Timers::default(),
+            durable,
             phase: watch::Sender::new(Phase::Running),
             detached: Notify::new(),
             gone: Notify::new(),
@@ -131,6 +155,11 @@ impl Core {
         self.next_session_key.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Session keys below `key` are in use.
+    pub(crate) fn skip_session_keys(&self, key: u64) {
+        self.next_session_key.fetch_max(key, Ordering::Relaxed);
+    }
+
     /// Asks the authorizer. Superusers are not asked about.
     pub(crate) async fn allows(&self, client: &ClientInfo, access: Access, topic: &str) -> bool {
         if client.is_superuser {
@@ -145,6 +174,11 @@ impl Core {
 
     /// Takes an authorized message in: to the tap, the retained store and the subscribers.
     pub(crate) fn ingest(&self, message: Arc<Message>) -> Ingested {
+        self.ingest_from(message, Source::default())
+    }
+
+    /// Like [`Core::ingest`], for a message the log has to know more about.
+    pub(crate) fn ingest_from(&self, message: Arc<Message>, mut source: Source) -> Ingested {
         let admission = if self.ports.tap.wants(EventKind::MessagePublish) {
             self.ports.tap.emit(Event {
                 kind: EventKind::MessagePublish,
@@ -160,18 +194,20 @@ impl Core {
             // The lock must be gone before the stat asks for it again.
             let stored = self.retained.write().store(&message, count_max, bytes_max);
             match stored {
-                Stored::Full => self.counters.dropped(Dropped::RetainedFull, 1),
-                Stored::Yes => {
+                router::Stored::Full => self.counters.dropped(Dropped::RetainedFull, 1),
+                router::Stored::Yes => {
+                    source.retained = true;
                     self.counters.add(Metric::MessagesRetained, u64::from(!message.payload.is_empty()));
                     self.stat(Stat::Retained);
                 }
             }
         }
-        let (receiver_count, pressed) = self.route(&message);
-        Ingested { receiver_count, admission, pressed }
+        let routed = self.route(&message, source);
+        let waits = Waits::new(admission, routed.stored);
+        Ingested { receiver_count: routed.receiver_count, waits, pressed: routed.pressed }
     }
 
-    fn route(&self, message: &Arc<Message>) -> (usize, Option<Arc<Entry>>) {
+    fn route(&self, message: &Arc<Message>, source: Source) -> Routed {
         let publisher = message.publisher.as_ref().map(|info| info.client_id.as_str());
         let routes = self.subscribers.resolve(&message.topic, publisher, self.settings.match_visits_max);
         if routes.cut_short {
@@ -179,21 +215,67 @@ impl Core {
         }
         if routes.receivers.is_empty() && routes.groups.is_empty() {
             self.drop_message(message, Dropped::NoSubscribers);
-            return (0, None);
+            return Routed { receiver_count: 0, pressed: None, stored: self.record(message, Vec::new(), source) };
         }
         let outgoing = Arc::new(Outgoing::new(message.clone()));
         let mut pressed = None;
         let receiver_count = routes.receivers.len() + routes.groups.len();
+        let mut durable = Vec::new();
         for receiver in routes.receivers {
-            if self.deliver(&receiver.session, receiver.delivery(&outgoing, None)) {
+            if self.place(&receiver.session, receiver.delivery(&outgoing, None), &mut durable) {
                 pressed = Some(receiver.session);
             }
         }
         for group in &routes.groups {
             // A group that nobody is left in loses its last member at this very moment.
-            pressed = self.dispatch(group, &outgoing, Vec::new()).ok().flatten().or(pressed);
+            pressed = self.dispatch(group, &outgoing, Vec::new(), &mut durable).ok().flatten().or(pressed);
         }
-        (receiver_count, pressed)
+        Routed { receiver_count, pressed, stored: self.record(message, durable, source) }
+    }
+
+    /// Gives a message to a session: a durable one gets what is of QoS 1 and 2 by way of the log, with all the others in
+    /// `durable`. `true`: its publishers should wait a moment.
+    pub(crate) fn place(&self, entry: &Entry, delivery: Delivery, durable: &mut Vec<durable::Receiver>) -> bool {
+        if !entry.durable || delivery.qos == Qos::AtMostOnce {
+            return self.deliver(entry, delivery);
+        }
+        let Delivery { qos, retain, identifiers, .. } = delivery;
+        durable.push(durable::Receiver { session: entry.key, qos, retain, identifiers });
+        self.is_pressed(entry)
+    }
+
+    /// Writes down what durable sessions get, and what is retained. What promises nothing makes no record.
+    pub(crate) fn record(
+        &self,
+        message: &Arc<Message>,
+        receivers: Vec<durable::Receiver>,
+        source: Source,
+    ) -> Option<oneshot::Receiver<Stored>> {
+        let durable = self.durable.as_ref()?;
+        let retained = source.retained && durable.retained;
+        if receivers.is_empty() && !retained {
+            if let Some(session) = source.will_of {
+                self.tell(Record::WillDone { session });
+            }
+            return None;
+        }
+        let Source { from, will_of, .. } = source;
+        let publish = durable::Publish { message: message.clone(), receivers, from, will_of, retained };
+        let record = Record::Publish(Box::new(publish));
+        if message.qos == Qos::AtMostOnce {
+            // Nobody is to be acknowledged.
+            durable.intake.tell(record);
+            return None;
+        }
+        Some(durable.intake.submit(record, None))
+    }
+
+    /// Counts a message for a durable session. Whether its queue is more than half full and its client has kept up so far.
+    fn is_pressed(&self, entry: &Entry) -> bool {
+        let mut inner = entry.inner.lock();
+        inner.enqueued_count += 1;
+        let keeps_up = inner.link.as_ref().is_some_and(|link| !link.is_slow.load(Ordering::Relaxed));
+        keeps_up && self.is_half_full(&inner.queue)
     }
 
     /// Puts a message into a session's queue and wakes its connection. `true` when the queue is more than half full and its
@@ -204,34 +286,46 @@ impl Core {
     }
 
     /// Like [`Core::deliver`], but gives the message back rather than dropping one: the session is over or its queue full.
-    pub(crate) fn offer(&self, entry: &Entry, delivery: Delivery) -> Result<bool, Delivery> {
+    pub(crate) fn offer(
+        &self,
+        entry: &Entry,
+        delivery: Delivery,
+        durable: &mut Vec<durable::Receiver>,
+    ) -> Result<bool, Delivery> {
         let inner = entry.inner.lock();
         if inner.ended || !inner.queue.has_room(delivery.cost_bytes(), self.queue_limits()) {
             return Err(delivery);
         }
+        if entry.durable {
+            drop(inner);
+            return Ok(self.place(entry, delivery, durable));
+        }
         Ok(self.put(inner, delivery))
     }
 
-    fn put(&self, mut inner: MutexGuard<'_, Inner>, delivery: Delivery) -> bool {
+    fn put(&self, mut guard: MutexGuard<'_, Inner>, delivery: Delivery) -> bool {
+        let inner = &mut *guard;
         inner.enqueued_count += 1;
+        // What comes this way to a durable session is of QoS 0 and waits beside its queue.
+        let queue = inner.kept.as_mut().map_or(&mut inner.queue, |kept| &mut kept.transient);
         let Some(link) = inner.link.clone() else {
             let info = inner.info.clone();
             if delivery.qos == Qos::AtMostOnce && !self.settings.queue_qos0_offline {
-                drop(inner);
+                drop(guard);
                 self.drop_delivery(&delivery, &info, Dropped::Qos0Offline);
                 return false;
             }
-            let dropped = inner.queue.push(delivery, self.queue_limits());
+            let dropped = queue.push(delivery, self.queue_limits());
             inner.dropped_count += dropped.len() as u64;
-            drop(inner);
+            drop(guard);
             dropped.iter().for_each(|delivery| self.drop_delivery(delivery, &info, Dropped::QueueFull));
             return false;
         };
-        let was_empty = inner.queue.is_empty();
-        let dropped = inner.queue.push(delivery, self.queue_limits());
+        let was_empty = queue.is_empty();
+        let dropped = queue.push(delivery, self.queue_limits());
         inner.dropped_count += dropped.len() as u64;
-        let pressed = self.is_half_full(&inner.queue) && !link.is_slow.load(Ordering::Relaxed);
-        drop(inner);
+        let pressed = self.is_half_full(queue) && !link.is_slow.load(Ordering::Relaxed);
+        drop(guard);
         // A queue that was not empty has woken its connection already.
         if was_empty {
             link.notify.notify_one();
@@ -307,22 +401,28 @@ impl Core {
             }
             self.counters.clients.sub(1);
             if will_void {
-                inner.will = None;
+                // That of a durable session is gone once the log has it.
+                drop(inner.claim_will());
             }
             // A client that takes its session over is back at once: its messages wait for it.
             let stays = inner.expiry_secs > 0 && link.order() != Some(Reason::SESSION_TAKEN_OVER);
             let left = if stays { self.take_for_others(entry, &mut inner) } else { Vec::new() };
             if !self.settings.queue_qos0_offline {
-                let dropped = inner.queue.drop_qos0();
-                self.counters.dropped(Dropped::Qos0Offline, dropped as u64);
+                let inner = &mut *inner;
+                let queue = inner.kept.as_mut().map_or(&mut inner.queue, |kept| &mut kept.transient);
+                self.counters.dropped(Dropped::Qos0Offline, queue.drop_qos0() as u64);
             }
-            let delay_secs = inner.will.as_ref().map(|will| will.delay_secs.min(inner.expiry_secs));
-            let will_now = if delay_secs == Some(0) { inner.will.take() } else { None };
+            let waits = !will_void && inner.kept.as_ref().is_none_or(|kept| !kept.will_claimed);
+            let delay_secs = inner.will.as_ref().filter(|_| waits).map(|will| will.delay_secs.min(inner.expiry_secs));
+            let will_now = if delay_secs == Some(0) { inner.claim_will() } else { None };
             (will_now, delay_secs.filter(|secs| *secs > 0), inner.expiry_secs, inner.epoch, left)
         };
         self.hand_on_or_keep(left, entry);
         if let Some(will) = will_now {
-            self.publish_will(*will);
+            self.publish_will(*will, will_of(entry));
+        }
+        if entry.durable {
+            self.tell(Record::Detach { session: entry.key, at_ms: self.now_ms(), expiry_secs, will_void });
         }
         let now_ms = self.monotonic_ms();
         if let Some(secs) = will_delay_secs {
@@ -339,44 +439,68 @@ impl Core {
     /// Ends a session: its subscriptions, its queue, its identity. A will that still waits is published now
     /// [MQTT-3.1.3-9].
     pub(crate) fn terminate(self: &Arc<Self>, entry: &Arc<Entry>, reason: &str) {
-        let (subscriptions, will, info, shared, waiting) = {
+        let (filters, will, info, shared, waiting) = {
             let mut inner = entry.inner.lock();
             if inner.ended {
                 return;
             }
             inner.ended = true;
             inner.set_expiry(0, &self.counters.persistent_sessions);
+            let filters: Vec<Str> = inner.subscriptions.keys().cloned().collect();
             let is_shared = |delivery: &Delivery| delivery.ticket.is_some();
             let mut shared = inner.outbound.take_unacknowledged(is_shared);
             shared.extend(inner.queue.take_if(is_shared));
-            let waiting = inner.queue.len() + inner.outbound.len();
-            inner.queue = Default::default();
-            inner.outbound = Default::default();
-            (std::mem::take(&mut inner.subscriptions), inner.will.take(), inner.info.clone(), shared, waiting)
+            let mut waiting = 0;
+            // What a durable session holds is let go when the log has its end.
+            if !entry.durable {
+                waiting = inner.queue.len() + inner.outbound.len();
+                inner.queue = Default::default();
+                inner.outbound = Default::default();
+                inner.subscriptions = Default::default();
+            }
+            (filters, inner.claim_will(), inner.info.clone(), shared, waiting)
         };
         self.registry.remove(entry);
-        for filter in subscriptions.keys() {
+        for filter in &filters {
             self.subscribers.remove(filter, entry);
-            self.forget_subscription(filter);
+            if !entry.durable {
+                self.forget_subscription(filter);
+            }
         }
         self.hand_on_all(shared, entry, &info, Dropped::SessionEnded);
         self.counters.dropped(Dropped::SessionEnded, waiting as u64);
         self.counters.add(Metric::SessionTerminated, 1);
         if let Some(will) = will {
-            self.publish_will(*will);
+            self.publish_will(*will, will_of(entry));
+        }
+        if entry.durable {
+            self.tell(Record::End { session: entry.key });
         }
         self.emit_session(EventKind::SessionTerminated, &info, Some(reason));
     }
 
+    /// Takes a session back that never came to be.
+    pub(crate) fn abandon(&self, entry: &Entry) {
+        {
+            let mut inner = entry.inner.lock();
+            inner.ended = true;
+            inner.set_expiry(0, &self.counters.persistent_sessions);
+        }
+        self.registry.remove(entry);
+    }
+
     /// Publishes a will if its client may still publish to the topic; asked again here because rights may have changed
     /// since CONNECT.
-    pub(crate) fn publish_will(self: &Arc<Self>, will: Will) {
+    pub(crate) fn publish_will(self: &Arc<Self>, will: Will, will_of: Option<u64>) {
         let mut message = will.message;
         message.received_at_ms = self.now_ms();
         message.id = MessageId::next(message.received_at_ms);
         if let Some(secs) = will.publish_delay_secs {
             // The right is asked for again when the message is due.
             self.delay(message, secs);
+            if let Some(session) = will_of {
+                self.tell(Record::WillDone { session });
+            }
             return;
         }
         let decision = match &message.publisher {
@@ -384,24 +508,32 @@ impl Core {
             _ => Decision::Allow,
         };
         match decision {
-            Decision::Allow => self.publish_will_if(true, message),
-            Decision::Deny => self.publish_will_if(false, message),
+            Decision::Allow => self.publish_will_if(true, message, will_of),
+            Decision::Deny => self.publish_will_if(false, message, will_of),
             Decision::Ask(answer) => {
                 let core = self.clone();
                 drop(model::task::spawn("broker-will", async move {
                     let allowed = answer.await;
-                    core.publish_will_if(allowed, message);
+                    core.publish_will_if(allowed, message, will_of);
                 }));
             }
         }
     }
 
-    fn publish_will_if(&self, allowed: bool, message: Message) {
+    fn publish_will_if(&self, allowed: bool, message: Message, will_of: Option<u64>) {
         if allowed {
-            // Nobody is to be acknowledged: the admission has nobody to tell.
-            drop(self.ingest(Arc::new(message)));
-        } else {
-            self.drop_message(&message, Dropped::PublishDenied);
+            // Nobody is to be acknowledged: what it waits for has nobody to tell.
+            drop(self.ingest_from(Arc::new(message), Source { will_of, ..Source::default() }));
+            return;
         }
+        if let Some(session) = will_of {
+            self.tell(Record::WillDone { session });
+        }
+        self.drop_message(&message, Dropped::PublishDenied);
     }
+}
+
+/// The session whose will the log has to strike out.
+pub(crate) fn will_of(entry: &Entry) -> Option<u64> {
+    entry.durable.then_some(entry.key)
 }

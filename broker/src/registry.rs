@@ -8,14 +8,14 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
-use model::ports::Refused;
 use model::{ClientInfo, Message, Str};
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
 use crate::codec::{Reason, SubscribeOptions};
 use crate::numbers::Count;
-use crate::session::{Inbound, Outbound, Queue};
+use crate::connection::Waits;
+use crate::session::{Inbound, Kept, Outbound, Queue, ToSend};
 
 /// One session: its identity, which never changes, and its state.
 pub(crate) struct Entry {
@@ -25,6 +25,8 @@ pub(crate) struct Entry {
     pub client_id: Str,
     /// The user name that owns the session; anonymous clients are one identity too. Nobody else may take it up.
     pub owner: Option<Str>,
+    /// Whether the session is in the log. Then its state changes in [`crate::durable::State::apply`] only.
+    pub durable: bool,
     connected: AtomicBool,
     /// Everything that changes. Held for moments, never over an await.
     pub inner: Mutex<Inner>,
@@ -47,7 +49,7 @@ pub(crate) struct Inner {
     /// The will of the current or last connection, until it is published or void.
     pub will: Option<Box<Will>>,
     /// Admissions of QoS 2 messages whose connection ended first; the repeated PUBLISH takes them up.
-    pub orphans: Vec<(u16, oneshot::Receiver<Result<(), Refused>>)>,
+    pub orphans: Vec<(u16, Waits)>,
     /// Seconds the session lives on without connection.
     pub expiry_secs: u32,
     /// Counts connections and disconnections: a timer set for an earlier number is void.
@@ -60,6 +62,8 @@ pub(crate) struct Inner {
     pub enqueued_count: u64,
     /// Messages its full queue dropped, for the session list.
     pub dropped_count: u64,
+    /// What a durable session has besides.
+    pub kept: Option<Box<Kept>>,
 }
 
 impl Inner {
@@ -75,7 +79,7 @@ impl Inner {
 }
 
 /// One subscription of a session.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Subscribed {
     /// Options.
     pub options: SubscribeOptions,
@@ -84,6 +88,7 @@ pub(crate) struct Subscribed {
 }
 
 /// A will waiting for its occasion.
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Will {
     /// What to publish; id and time are set when it is.
     pub message: Message,
@@ -143,13 +148,36 @@ impl Link {
     }
 }
 
+impl Inner {
+    /// The next packet for the client.
+    pub(crate) fn next(&mut self, window: u16) -> Option<ToSend> {
+        match &mut self.kept {
+            Some(kept) => kept.next(&mut self.outbound, window),
+            None => self.outbound.next(&mut self.queue, window),
+        }
+    }
+
+    /// The will, for the one who is to publish it. That of a durable session stays until the log has it.
+    pub(crate) fn claim_will(&mut self) -> Option<Box<Will>> {
+        match &mut self.kept {
+            None => self.will.take(),
+            Some(kept) if kept.will_claimed => None,
+            Some(kept) => {
+                kept.will_claimed = self.will.is_some();
+                self.will.clone()
+            }
+        }
+    }
+}
+
 impl Entry {
-    /// A new session without connection.
-    pub(crate) fn new(key: u64, info: Arc<ClientInfo>, created_at_ms: i64) -> Self {
+    /// A new session without connection; a durable one with `kept`.
+    pub(crate) fn new(key: u64, info: Arc<ClientInfo>, created_at_ms: i64, kept: Option<Box<Kept>>) -> Self {
         Self {
             key,
             client_id: info.client_id.clone(),
             owner: info.username.clone(),
+            durable: kept.is_some(),
             connected: AtomicBool::new(false),
             inner: Mutex::new(Inner {
                 info,
@@ -166,8 +194,14 @@ impl Entry {
                 created_at_ms,
                 enqueued_count: 0,
                 dropped_count: 0,
+                kept,
             }),
         }
+    }
+
+    /// Whether `link` is the connection that has the session.
+    pub(crate) fn is_served_by(&self, link: &Arc<Link>) -> bool {
+        self.inner.lock().link.as_ref().is_some_and(|current| Arc::ptr_eq(current, link))
     }
 
     /// Whether a connection serves the session; a moment's truth.
@@ -229,6 +263,11 @@ impl Registry {
         let entry = create();
         sessions.insert(client_id.clone(), entry.clone());
         Ok((entry, true))
+    }
+
+    /// Adds a session that was there before a restart.
+    pub(crate) fn insert(&self, entry: &Arc<Entry>) {
+        self.sessions.write().insert(entry.client_id.clone(), entry.clone());
     }
 
     /// Forgets `entry`, unless its client identifier belongs to a newer session by now.

@@ -94,6 +94,16 @@ pub struct Settings {
     pub rewrite_subscribe: Vec<RewriteRule>,
     /// What every client subscribes to by connecting, if it may (manual §5.18.2). Default nothing.
     pub proxy_subscriptions: Vec<ProxySubscription>,
+    /// With a log: sessions that outlive their connection survive a restart. Default true.
+    pub durable_sessions: bool,
+    /// With a log: where retained messages live. Default [`RetainedStorage::Disc`].
+    pub retained_storage: RetainedStorage,
+    /// Bytes of the log no snapshot covers, at which messages for durable sessions are refused (0x97). Default 1 GiB.
+    pub log_bytes_max: u64,
+    /// Bytes of the log after which the next snapshot is taken. Default 64 MiB.
+    pub snapshot_bytes: u64,
+    /// Bytes of messages waiting to be written to the log; at the bound publishers wait. Default 64 MiB.
+    pub log_pending_bytes_max: usize,
     /// SUBACK code of a refused subscription for MQTT 5. Default 0x87 (Not authorized).
     pub subscribe_refused_code: u8,
 }
@@ -163,6 +173,15 @@ pub struct ProxySubscription {
     pub qos: Qos,
 }
 
+/// Where retained messages live (manual §15.6 `retainer.storage_type`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetainedStorage {
+    /// In memory; gone after a restart.
+    Ram,
+    /// In memory, and written to the log.
+    Disc,
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -206,6 +225,11 @@ impl Default for Settings {
             rewrite_publish: Vec::new(),
             rewrite_subscribe: Vec::new(),
             proxy_subscriptions: Vec::new(),
+            durable_sessions: true,
+            retained_storage: RetainedStorage::Disc,
+            log_bytes_max: 1 << 30,
+            snapshot_bytes: 64 << 20,
+            log_pending_bytes_max: 64 << 20,
             subscribe_refused_code: 0x87,
         }
     }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use model::Str;
 
-use crate::codec::SubscribeOptions;
+use crate::codec::{Reason, SubscribeOptions};
+use crate::durable::Record;
 use crate::node::Core;
 use crate::numbers::{Dropped, Stat};
 use crate::registry::{Entry, Subscribed};
@@ -39,6 +40,17 @@ impl Core {
         if inner.ended {
             return Added::Ended;
         }
+        if entry.durable {
+            drop(inner);
+            return match self.check_subscription(entry, filter, std::iter::empty()) {
+                Ok(is_new) => {
+                    let subscriptions = vec![(filter.clone(), Subscribed { options, identifier })];
+                    self.tell(Record::Subscribe { session: entry.key, subscriptions });
+                    if is_new { Added::New } else { Added::Replaced }
+                }
+                Err(_) => Added::Full,
+            };
+        }
         let is_new = !inner.subscriptions.contains_key(filter);
         if is_new && inner.subscriptions.len() >= self.settings.subscriptions_max {
             return Added::Full;
@@ -49,6 +61,33 @@ impl Core {
         if !is_new {
             return Added::Replaced;
         }
+        self.count_subscription(filter);
+        Added::New
+    }
+
+    /// Whether a durable session may have the subscription, after those of `coming` that are on their way; `true`: it is
+    /// new. It is in force when the log has it.
+    pub(crate) fn check_subscription<'a>(
+        &self,
+        entry: &Entry,
+        filter: &Str,
+        coming: impl Iterator<Item = &'a Str>,
+    ) -> Result<bool, Reason> {
+        let inner = entry.inner.lock();
+        let mut count = inner.subscriptions.len();
+        let mut is_new = !inner.subscriptions.contains_key(filter);
+        for other in coming {
+            is_new &= other != filter;
+            count += usize::from(!inner.subscriptions.contains_key(other));
+        }
+        if is_new && count >= self.settings.subscriptions_max {
+            return Err(Reason::QUOTA_EXCEEDED);
+        }
+        Ok(is_new)
+    }
+
+    /// A subscription is there; for the numbers.
+    pub(crate) fn count_subscription(&self, filter: &str) {
         self.counters.subscriptions.add(1);
         if split_share(filter).is_some() {
             self.counters.shared_subscriptions.add(1);
@@ -58,12 +97,17 @@ impl Core {
         }
         self.stat(Stat::Topics);
         self.stat(Stat::Routes);
-        Added::New
     }
 
     /// Unsubscribes a session; `None` when it had no such subscription.
     pub(crate) fn remove_subscription(&self, entry: &Entry, filter: &str) -> Option<Subscribed> {
         let mut inner = entry.inner.lock();
+        if entry.durable {
+            let known = inner.subscriptions.get(filter).copied()?;
+            drop(inner);
+            self.tell(Record::Unsubscribe { session: entry.key, filters: vec![Str::new(filter)] });
+            return Some(known);
+        }
         let known = inner.subscriptions.remove(filter)?;
         let group = self.subscribers.remove(filter, entry);
         // What it was given for a group and was not sent goes to the other members; what was sent is completed

@@ -11,7 +11,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::codec::Reason;
-use crate::node::{Core, Phase};
+use crate::node::{Core, Phase, will_of};
 use crate::registry::{Entry, Link};
 
 /// Grain of the timers, milliseconds.
@@ -69,12 +69,17 @@ pub(crate) async fn run(core: Arc<Core>) {
             }
         }
         ticks += 1;
-        for timer in core.timers.take_due(core.monotonic_ms()) {
-            fire(&core, timer);
-        }
+        fire_due(&core);
         if ticks.is_multiple_of(RETAINED_TICKS) {
             core.retained.write().expire(core.now_ms());
         }
+    }
+}
+
+/// Does what is due.
+pub(crate) fn fire_due(core: &Arc<Core>) {
+    for timer in core.timers.take_due(core.monotonic_ms()) {
+        fire(core, timer);
     }
 }
 
@@ -98,10 +103,10 @@ fn fire(core: &Arc<Core>, timer: Timer) {
         Timer::WillDelay(entry, epoch) => {
             let will = {
                 let mut inner = entry.inner.lock();
-                if inner.epoch == epoch { inner.will.take() } else { None }
+                if inner.epoch == epoch { inner.claim_will() } else { None }
             };
             if let Some(will) = will {
-                core.publish_will(*will);
+                core.publish_will(*will, will_of(&entry));
             }
         }
     }

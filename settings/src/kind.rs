@@ -289,6 +289,20 @@ choices! {
         /// The message that has just come.
         Newest = "drop_newest",
     }
+    /// What an acknowledged message survives.
+    Survives("`power` or `process`") {
+        /// Loss of power: flushed to the device.
+        Power = "power",
+        /// The end of the process: handed to the operating system.
+        Process = "process",
+    }
+    /// Where retained messages live.
+    Retained("`ram` or `disc`") {
+        /// In memory only.
+        Ram = "ram",
+        /// In memory and on disk.
+        Disc = "disc",
+    }
 }
 
 #[cfg(test)]

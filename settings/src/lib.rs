@@ -17,7 +17,7 @@ mod reference;
 mod schema;
 mod toml_file;
 
-pub use kind::{Anonymous, ByteSize, DropWhich, LogFormat, Named, Rewrite, ShareBy};
+pub use kind::{Anonymous, ByteSize, DropWhich, LogFormat, Named, Retained, Rewrite, ShareBy, Survives};
 pub use load::{Given, Loaded, Shown, Sources, load};
 pub use problem::{Error, Origin, Problem};
 pub use reference::reference;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::kind::{Anonymous, ByteSize, DropWhich, Kind, LogFormat, Named, Rewrite, ShareBy};
+use crate::kind::{Anonymous, ByteSize, DropWhich, Kind, LogFormat, Named, Retained, Rewrite, ShareBy, Survives};
 use crate::load::Reader;
 
 /// One key as the reference shows it.
@@ -164,6 +164,25 @@ sections! {
         proxy_subscriptions: Named<u8> = "",
         /// Nodes of the subscription trie that one PUBLISH may visit.
         match_visits_max: usize = "100000",
+    }
+    /// What survives a restart: sessions that outlive their connection, and retained messages, in a log below the data folder.
+    sessions: Sessions {
+        /// Sessions with a session expiry above zero are durable: their subscriptions, queue, exchanges and will are in the log
+        /// before anything is acknowledged that depends on it.
+        durable: bool = "true",
+        /// What an acknowledgement promises: `power` flushes to the device first, many messages at once; `process` hands the bytes
+        /// to the operating system, which survives `kill -9` but not loss of power.
+        survives: Survives = "power",
+        /// Where retained messages live (manual §15.6 `retainer.storage_type`): `disc` keeps them over a restart. `disc_only` is not
+        /// built yet.
+        retained: Retained = "disc",
+        /// Bytes of the log behind the last snapshot at which QoS 1 and 2 messages for durable sessions are refused (MQTT 5 reason
+        /// 0x97, MQTT 3 connections are closed without acknowledgement). The disk holds up to one segment of 16 MB more.
+        log_bytes_max: ByteSize = "1GB",
+        /// Bytes of the log after which the next snapshot is taken and the log before it forgotten.
+        snapshot_bytes: ByteSize = "64MB",
+        /// Bytes of messages that wait to be written; at the bound publishers wait.
+        pending_bytes_max: ByteSize = "64MB",
     }
     /// The HTTP API.
     api: Api {

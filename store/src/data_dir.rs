@@ -72,6 +72,12 @@ impl DataDir {
         self.path.join("store.kv")
     }
 
+    /// The file of the snapshots of sessions and retained messages: apart from rules and resources, which must not wait
+    /// while a large snapshot is written.
+    pub fn sessions_path(&self) -> PathBuf {
+        self.path.join("sessions.kv")
+    }
+
     /// The folder of the ordered logs.
     pub fn log_dir(&self) -> PathBuf {
         self.path.join("log")

@@ -218,12 +218,16 @@ fn get(db: &Database, table: &str, key: &[u8]) -> Result<Option<Bytes>, redb::Er
 
 fn write(db: &Database, group: &[Write]) -> Result<(), redb::Error> {
     let txn = db.begin_write()?;
-    for op in group.iter().flat_map(|write| &write.batch.ops) {
-        let mut table = txn.open_table(definition(&op.table))?;
-        match &op.value {
-            Some(value) => table.insert(op.key.as_ref(), value.as_ref())?,
-            None => table.remove(op.key.as_ref())?,
-        };
+    let mut ops = group.iter().flat_map(|write| &write.batch.ops).peekable();
+    while let Some(first) = ops.peek().copied() {
+        // A table is opened once for all changes of it that follow each other: a large batch has thousands.
+        let mut table = txn.open_table(definition(&first.table))?;
+        while let Some(op) = ops.next_if(|op| op.table == first.table) {
+            match &op.value {
+                Some(value) => table.insert(op.key.as_ref(), value.as_ref())?,
+                None => table.remove(op.key.as_ref())?,
+            };
+        }
     }
     txn.commit()?;
     Ok(())

@@ -5,3 +5,4 @@
 pub mod mqtt;
 pub mod server;
 pub mod services;
+pub mod session;

@@ -81,7 +81,7 @@ impl Publisher {
     }
 }
 
-fn fixed_header(input: &[u8]) -> Option<(u8, usize, usize)> {
+pub(crate) fn fixed_header(input: &[u8]) -> Option<(u8, usize, usize)> {
     let mut length = 0;
     for (index, byte) in input.iter().skip(1).take(4).enumerate() {
         length |= usize::from(byte & 0x7f) << (7 * index);
@@ -92,7 +92,7 @@ fn fixed_header(input: &[u8]) -> Option<(u8, usize, usize)> {
     None
 }
 
-fn packet(first: u8, body: &[u8]) -> Vec<u8> {
+pub(crate) fn packet(first: u8, body: &[u8]) -> Vec<u8> {
     let mut bytes = vec![first];
     let mut rest = body.len();
     loop {
@@ -107,7 +107,7 @@ fn packet(first: u8, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn put_text(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn put_text(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(&u16::try_from(text.len()).unwrap_or(u16::MAX).to_be_bytes());
     out.extend_from_slice(text.as_bytes());
 }

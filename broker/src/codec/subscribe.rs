@@ -65,6 +65,11 @@ impl SubscribeOptions {
             | (self.retain_handling as u8) << 4
     }
 
+    /// The options of a byte that [`SubscribeOptions::bits`] made.
+    pub(crate) fn of_bits(bits: u8) -> Option<Self> {
+        Self::from_bits(bits, Version::V5).ok()
+    }
+
     fn from_bits(bits: u8, version: Version) -> Result<Self, Error> {
         let qos = Qos::from_u8(bits & 3).ok_or(Error::malformed("QoS 3 requested [MQTT-3.8.3-4]"))?;
         if version != Version::V5 {

@@ -11,6 +11,7 @@ use super::admission::{Answer, PendingAck};
 use super::end::End;
 use super::inbox::try_read;
 use crate::codec::{Disconnect, Packet, Reason};
+use crate::durable::Record;
 use crate::numbers::Metric;
 
 /// Bytes that a lingering close throws away before it gives up on the client.
@@ -52,17 +53,20 @@ impl Connection {
     /// neither be published twice nor be acknowledged before the admission is done.
     fn hand_over_admissions(&mut self) {
         let mut inner = self.entry.inner.lock();
-        for PendingAck { packet_id, qos, answer } in self.pending.drain(..) {
-            if qos != model::Qos::ExactlyOnce {
+        for PendingAck { packet_id, qos, is_release, answer } in self.pending.drain(..) {
+            if qos != model::Qos::ExactlyOnce || is_release {
                 continue;
             }
             match answer {
-                Answer::Waiting(receiver) => inner.orphans.push((packet_id, receiver)),
-                Answer::Admitted(Ok(())) => {}
-                Answer::Admitted(Err(_)) => {
+                Answer::Waiting(waits) => inner.orphans.push((packet_id, waits)),
+                Answer::Taken(Ok(())) => {}
+                Answer::Taken(Err(_)) => {
                     inner.inbound.release(packet_id);
+                    if inner.kept.as_ref().is_some_and(|kept| kept.recorded.contains(&packet_id)) {
+                        self.core.tell(Record::Released { session: self.entry.key, packet_id });
+                    }
                 }
-                Answer::Reason(reason) => {
+                Answer::Recorded(_, reason) | Answer::Reason(reason) => {
                     if reason.is_error() {
                         inner.inbound.release(packet_id);
                     }

@@ -2,12 +2,14 @@
 
 use std::sync::atomic::Ordering;
 
-use model::EventKind;
 use model::ports::Access;
+use model::{EventKind, Qos};
+use tokio::sync::oneshot::error::TryRecvError;
 
 use super::Connection;
 use super::end::End;
 use crate::codec::{Packet, Pubrel, Reason};
+use crate::durable::{Publish, Receiver, Record};
 use crate::events::Fields;
 use crate::numbers::{Dropped, Metric};
 use crate::router::Envelope;
@@ -21,6 +23,7 @@ impl Connection {
     pub(super) async fn deliver(&mut self) -> Result<bool, End> {
         let mut batch = Vec::new();
         while self.outbox.len() - self.outbox_sent < self.core.settings.write_buffer_bytes {
+            self.feed_retained();
             self.take_batch(&mut batch);
             if batch.is_empty() {
                 return Ok(false);
@@ -44,14 +47,17 @@ impl Connection {
         let mut inner = self.entry.inner.lock();
         let inner = &mut *inner;
         // Retained messages only fill a quarter of the queue: live ones must not be dropped for them.
-        while inner.queue.len() < (limits.messages_max / 4).max(1) && inner.queue.bytes() < limits.bytes_max / 4 {
+        while !self.entry.durable
+            && inner.queue.len() < (limits.messages_max / 4).max(1)
+            && inner.queue.bytes() < limits.bytes_max / 4
+        {
             let Some(delivery) = self.retained_backlog.pop_front() else { break };
             let dropped = inner.queue.push(delivery, limits);
             self.core.counters.dropped(Dropped::QueueFull, dropped.len() as u64);
         }
         let mut bytes = self.outbox.len() - self.outbox_sent;
         while batch.len() < BATCH && bytes < self.core.settings.write_buffer_bytes {
-            let Some(next) = inner.outbound.next(&mut inner.queue, self.window) else { break };
+            let Some(next) = inner.next(self.window) else { break };
             if let ToSend::Publish { delivery, .. } = &next {
                 bytes += delivery.cost_bytes();
             }
@@ -60,6 +66,45 @@ impl Connection {
         if !self.core.is_half_full(&inner.queue) {
             self.link.is_slow.store(false, Ordering::Relaxed);
             self.link.relief.notify_waiters();
+        }
+    }
+
+    /// Puts the next retained messages into the queue of a durable session: those of QoS 1 and 2 by way of the log, one
+    /// lot at a time.
+    fn feed_retained(&mut self) {
+        if !self.entry.durable || self.retained_backlog.is_empty() {
+            return;
+        }
+        let limits = self.core.queue_limits();
+        let room = {
+            let mut inner = self.entry.inner.lock();
+            let waiting = inner.queue.len() + inner.outbound.len();
+            let bytes = inner.queue.bytes();
+            let Some(kept) = &mut inner.kept else { return };
+            let lot_is_open = kept.retained_lot.as_mut().is_some_and(|lot| lot.try_recv() == Err(TryRecvError::Empty));
+            if lot_is_open || kept.transient.len() >= BATCH || bytes >= limits.bytes_max / 4 {
+                return;
+            }
+            (limits.messages_max / 4).max(1).saturating_sub(waiting).min(BATCH)
+        };
+        let mut lot = None;
+        for delivery in self.retained_backlog.drain(..room.min(self.retained_backlog.len())) {
+            let Delivery { outgoing, qos, retain, identifiers, .. } = delivery;
+            if qos == Qos::AtMostOnce {
+                let delivery = Delivery { outgoing, qos, retain, identifiers, ticket: None, number: 0 };
+                if let Some(kept) = &mut self.entry.inner.lock().kept {
+                    let dropped = kept.transient.push(delivery, limits);
+                    self.core.counters.dropped(Dropped::QueueFull, dropped.len() as u64);
+                }
+                continue;
+            }
+            let receivers = vec![Receiver { session: self.entry.key, qos, retain, identifiers }];
+            let message = outgoing.message.clone();
+            let publish = Publish { message, receivers, from: None, will_of: None, retained: false };
+            lot = self.core.submit(Record::Publish(Box::new(publish)));
+        }
+        if let Some(kept) = &mut self.entry.inner.lock().kept {
+            kept.retained_lot = lot;
         }
     }
 
@@ -93,7 +138,7 @@ impl Connection {
 
     fn give_up(&self, delivery: &Delivery, packet_id: u16, reason: Dropped) -> Result<(), End> {
         if packet_id != 0 {
-            self.entry.inner.lock().outbound.cancel(packet_id);
+            self.core.cancel(&self.entry, packet_id);
         }
         // Another member of a shared subscription may have the right, or take larger packets (MQTT 5.0 §3.1.2.11.4).
         let handed_on = matches!(reason, Dropped::NotAuthorized | Dropped::TooLarge)

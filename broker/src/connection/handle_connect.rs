@@ -12,9 +12,11 @@ use tokio::net::TcpStream;
 use super::Connection;
 use super::handle_publish::travelling;
 use crate::codec::{Connack, Connect, LastWill, MAX_REMAINING_LENGTH, Packet, Properties, Property, Reason};
+use crate::durable::{Record, Unstored};
 use crate::node::Core;
 use crate::numbers::{Metric, Stat};
 use crate::registry::{Entry, Full, Link, Will};
+use crate::session::Kept;
 use crate::timers::Timer;
 use crate::topics::{Destination, effective_filter};
 
@@ -61,15 +63,16 @@ impl Connection {
         let will = check_will(core, &info, connect.will.take()).await?;
         let silence_max_ms = i64::from(info.keepalive_secs) * 1500;
         let link = Arc::new(Link::new(info.clone(), core.monotonic_ms(), silence_max_ms));
-        let (entry, session_present) = take_session(core, &info, &link, will).await?;
+        let window = window(core, &connect.properties);
+        let (held, session_present) = take_session(core, &info, &link, will, window).await?;
         let socket = socket.take().ok_or(Refusal::Silent)?;
         let mut connection = Self {
             core: core.clone(),
             socket,
             version: info.version,
-            window: window(core, &connect.properties),
+            window,
             client_packet_bytes_max: client_packet_bytes_max(&connect.properties),
-            entry,
+            entry: held.entry.clone(),
             link,
             info,
             inbox,
@@ -82,6 +85,7 @@ impl Connection {
             retained_backlog: VecDeque::new(),
         };
         connection.welcome(&connect, assigned, session_present).await;
+        held.keep();
         Ok(connection)
     }
 
@@ -110,12 +114,21 @@ impl Connection {
     /// Rights may have changed since the session subscribed: what it may no longer have, it no longer has.
     async fn reauthorize_subscriptions(&mut self) {
         let filters: Vec<Str> = self.entry.inner.lock().subscriptions.keys().cloned().collect();
+        let mut revoked = Vec::new();
         for filter in filters {
             if self.core.allows(&self.info, Access::Subscribe, effective_filter(&filter)).await {
                 self.core.subscribers.came_online(&filter, &self.entry);
+            } else if self.entry.durable {
+                self.core.subscribers.remove(&filter, &self.entry);
+                revoked.push(filter);
             } else {
                 self.core.remove_subscription(&self.entry, &filter);
             }
+        }
+        if self.entry.durable && !revoked.is_empty() {
+            let record = Record::Unsubscribe { session: self.entry.key, filters: revoked };
+            // If the log cannot have it, the next connection asks again; it is out of the index either way.
+            self.core.store(record).await.ok();
         }
     }
 }
@@ -219,15 +232,42 @@ async fn check_will(core: &Core, info: &Arc<ClientInfo>, will: Option<LastWill>)
     Ok(Some(Box::new(Will { message, delay_secs: delay.unwrap_or(0), publish_delay_secs })))
 }
 
+/// A session that a connection has, which is let go again if the connection does not come to be.
+struct Held {
+    core: Arc<Core>,
+    entry: Arc<Entry>,
+    link: Arc<Link>,
+    kept: bool,
+}
+
+impl Held {
+    /// The connection is there and lets go itself.
+    fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if !self.kept {
+            // The client was never let in: its will is void.
+            self.core.connection_ended(&self.entry, &self.link, true);
+        }
+    }
+}
+
 /// Finds or creates the session and ties `link` to it. `true`: it existed (session present).
 async fn take_session(
     core: &Arc<Core>,
     info: &Arc<ClientInfo>,
     link: &Arc<Link>,
-    will: Option<Box<Will>>,
-) -> Result<(Arc<Entry>, bool), Refusal> {
+    mut will: Option<Box<Will>>,
+    window: u16,
+) -> Result<(Held, bool), Refusal> {
+    let mut discarded = false;
     loop {
-        let create = || Arc::new(Entry::new(core.new_session_key(), info.clone(), core.now_ms()));
+        let kept = || core.keeps(info).then(|| Box::new(Kept::new(info.clone(), core.queue_limits())));
+        let create = || Arc::new(Entry::new(core.new_session_key(), info.clone(), core.now_ms(), kept()));
         let (entry, is_new) = core
             .registry
             .get_or_insert(&info.client_id, core.settings.sessions_max, create)
@@ -240,23 +280,44 @@ async fn take_session(
         if info.clean_start && !is_new {
             core.counters.add(Metric::SessionDiscarded, 1);
             core.terminate(&entry, "discarded");
+            discarded |= entry.durable;
             continue;
         }
-        let mut inner = entry.inner.lock();
-        if inner.ended || inner.link.is_some() {
-            continue;
+        {
+            let mut inner = entry.inner.lock();
+            if inner.ended || inner.link.is_some() {
+                continue;
+            }
+            inner.set_expiry(info.session_expiry_secs, &core.counters.persistent_sessions);
+            if !entry.durable {
+                inner.will = will.take();
+                inner.outbound.resume();
+            }
+            entry.attach(&mut inner, link.clone());
         }
-        inner.set_expiry(info.session_expiry_secs, &core.counters.persistent_sessions);
-        inner.will = will;
-        inner.outbound.resume();
-        entry.attach(&mut inner, link.clone());
         core.counters.clients.add(1);
-        drop(inner);
+        let held = Held { core: core.clone(), entry, link: link.clone(), kept: false };
+        let entry = &held.entry;
+        let stored = match (entry.durable, discarded) {
+            (true, _) => core.store_attach(entry, is_new, info, window, will.take()).await,
+            // The client must not find the session again that it has just discarded.
+            (false, true) => core.barrier().await,
+            (false, false) => Ok(()),
+        };
+        if let Err(why) = stored {
+            if is_new {
+                core.abandon(entry);
+            }
+            return Err(match why {
+                Unstored::Full => Reason::QUOTA_EXCEEDED.into(),
+                Unstored::Unknown => Reason::SERVER_UNAVAILABLE.into(),
+            });
+        }
         for stat in [Stat::Connections, Stat::Sessions, Stat::PersistentSessions] {
             core.stat(stat);
         }
         core.counters.add(if is_new { Metric::SessionCreated } else { Metric::SessionResumed }, 1);
-        return Ok((entry, !is_new));
+        return Ok((held, !is_new));
     }
 }
 

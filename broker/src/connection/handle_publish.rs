@@ -10,6 +10,7 @@ use super::Connection;
 use super::admission::Answer;
 use super::end::End;
 use crate::codec::{Error, Properties, Property, Publish, PublishHeader, Reason};
+use crate::node::Source;
 use crate::numbers::{Dropped, Metric};
 use crate::session::Received;
 use crate::topics::Destination;
@@ -53,14 +54,17 @@ impl Connection {
             let reason = if kept { Reason::SUCCESS } else { Reason::QUOTA_EXCEEDED };
             return self.acknowledge(packet_id, qos, Answer::Reason(reason));
         }
-        let ingested = self.core.ingest(Arc::new(message));
-        let answer = match ingested.admission {
-            // What no subscriber and no rule waits for is taken all the same; the publisher may like to know. A message of
-            // QoS 2 is answered before it counts as delivered, so its PUBREC does not tell.
-            Admission::Done if ingested.receiver_count == 0 && qos == Qos::AtLeastOnce => {
-                Answer::Reason(Reason::NO_MATCHING_SUBSCRIBERS)
-            }
-            admission => admission.into(),
+        if self.core.durable.is_some() && qos != Qos::AtMostOnce {
+            self.core.room_in_log().await;
+        }
+        let from = (qos == Qos::ExactlyOnce && self.entry.durable).then_some((self.entry.key, packet_id));
+        let ingested = self.core.ingest_from(Arc::new(message), Source { from, ..Source::default() });
+        // What no subscriber and no rule waits for is taken all the same; the publisher may like to know. A message of
+        // QoS 2 is answered before it counts as delivered, so its PUBREC does not tell.
+        let answer = if ingested.receiver_count == 0 && qos == Qos::AtLeastOnce && !ingested.waits.is_open() {
+            Answer::Reason(Reason::NO_MATCHING_SUBSCRIBERS)
+        } else {
+            Answer::Waiting(ingested.waits)
         };
         self.acknowledge(packet_id, qos, answer)?;
         // A client that outruns itself has only itself to wait for: its own queue is served by this very task.
@@ -127,11 +131,7 @@ impl Connection {
             Qos::AtLeastOnce if over => Err(exceeded().into()),
             Qos::AtLeastOnce => Ok(true),
             Qos::ExactlyOnce => {
-                let received = {
-                    let mut inner = self.entry.inner.lock();
-                    inner.inbound.receive(header.packet_id, self.core.settings.awaiting_rel_max)
-                };
-                match received {
+                match self.core.receive(&self.entry, header.packet_id) {
                     Received::Duplicate => self.acknowledge_again(header.packet_id).map(|()| false),
                     _ if over => Err(exceeded().into()),
                     Received::Fresh => {
@@ -155,15 +155,10 @@ impl Connection {
     /// A QoS 2 message that was taken before is acknowledged and not published again [MQTT-4.3.3-10]. When its admission
     /// is still open, from this connection or a former one, the acknowledgement goes on waiting for it.
     fn acknowledge_again(&mut self, packet_id: u16) -> Result<(), End> {
-        let waits = |ack: &super::PendingAck| ack.packet_id == packet_id && ack.qos == Qos::ExactlyOnce;
-        if self.pending.iter().any(waits) {
+        if self.awaits_pubrec(packet_id) {
             return Ok(());
         }
-        let orphan = {
-            let mut inner = self.entry.inner.lock();
-            let at = inner.orphans.iter().position(|(id, _)| *id == packet_id);
-            at.map(|at| inner.orphans.swap_remove(at).1)
-        };
+        let orphan = self.core.orphan(&self.entry, packet_id);
         let answer = orphan.map_or(Answer::Reason(Reason::SUCCESS), Answer::Waiting);
         self.acknowledge(packet_id, Qos::ExactlyOnce, answer)
     }

@@ -8,11 +8,20 @@ use model::{EventKind, Message, ProtocolVersion, Str, validate_filter};
 use super::Connection;
 use super::end::End;
 use crate::codec::{Error, Filter, Packet, Properties, Reason, RetainHandling, Suback, Subscribe, SubscribeOptions};
+use crate::durable::{Record, Unstored};
 use crate::numbers::{Dropped, Metric};
+use crate::registry::Subscribed;
 use crate::router::Outgoing;
 use crate::session::Delivery;
 use crate::subscribing::Added;
 use crate::topics::effective_filter;
+
+/// A subscription that was not refused.
+struct Wanted {
+    filter: Str,
+    subscribed: Subscribed,
+    is_new: bool,
+}
 
 impl Connection {
     pub(super) async fn handle_subscribe(&mut self, packet: Subscribe) -> Result<(), End> {
@@ -23,16 +32,26 @@ impl Connection {
         let identifier = packet.identifier();
         let mut reasons = Vec::with_capacity(packet.filters.len());
         let mut granted = Vec::new();
+        let mut wanted: Vec<Wanted> = Vec::new();
         for Filter { filter, options } in packet.filters {
             let Ok(filter) = self.core.rewrites.filter(&filter, &self.info) else {
                 reasons.push(Reason::TOPIC_FILTER_INVALID);
                 continue;
             };
-            let reason = self.subscribe_one(&filter, options, identifier).await;
-            if !reason.is_error() {
-                granted.push((filter, options.qos as i64));
+            let outcome = self.subscribe_one(&filter, Subscribed { options, identifier }, &wanted).await;
+            reasons.push(outcome.map_or_else(|refused| refused, |_| Reason(options.qos as u8)));
+            if let Ok(is_new) = outcome {
+                wanted.push(Wanted { filter, subscribed: Subscribed { options, identifier }, is_new });
             }
-            reasons.push(reason);
+        }
+        if self.entry.durable && !wanted.is_empty() && !self.store_subscriptions(&wanted).await? {
+            let refuse = |reason: &Reason| if reason.is_error() { *reason } else { Reason::QUOTA_EXCEEDED };
+            reasons = reasons.iter().map(refuse).collect();
+            wanted.clear();
+        }
+        for Wanted { filter, subscribed, is_new } in wanted {
+            self.want_retained(&filter, subscribed, is_new);
+            granted.push((filter, subscribed.options.qos as i64));
         }
         self.core.emit_subscriptions(EventKind::ClientSubscribe, EventKind::SessionSubscribed, &self.info, &granted);
         let packet_id = packet.packet_id;
@@ -52,38 +71,65 @@ impl Connection {
             if self.entry.inner.lock().subscriptions.contains_key(&filter) {
                 continue;
             }
-            let reason = self.subscribe_one(&filter, SubscribeOptions::of_qos(*qos), None).await;
-            if !reason.is_error() {
-                core.emit_subscribed(&self.info, &filter, *qos as i64);
+            let subscribed = Subscribed { options: SubscribeOptions::of_qos(*qos), identifier: None };
+            let Ok(is_new) = self.subscribe_one(&filter, subscribed, &[]).await else { continue };
+            let wanted = [Wanted { filter: filter.clone(), subscribed, is_new }];
+            // A client whose log is full connects all the same; the next connection makes the subscription up.
+            if self.entry.durable && !self.store_subscriptions(&wanted).await.is_ok_and(|stored| stored) {
+                continue;
             }
+            self.want_retained(&filter, subscribed, is_new);
+            core.emit_subscribed(&self.info, &filter, *qos as i64);
         }
     }
 
-    async fn subscribe_one(&mut self, filter: &Str, options: SubscribeOptions, identifier: Option<u32>) -> Reason {
+    /// Writes the subscriptions of a durable session down; they count from the moment the log has them. `false`: there is
+    /// no room.
+    async fn store_subscriptions(&self, wanted: &[Wanted]) -> Result<bool, End> {
+        let subscriptions = wanted.iter().map(|wanted| (wanted.filter.clone(), wanted.subscribed)).collect();
+        match self.core.store(Record::Subscribe { session: self.entry.key, subscriptions }).await {
+            Ok(()) => Ok(true),
+            Err(Unstored::Full) => Ok(false),
+            Err(Unstored::Unknown) => Err(End::Server(Reason::IMPLEMENTATION_SPECIFIC_ERROR)),
+        }
+    }
+
+    /// Takes one subscription in, after `before` of the same packet; `true`: it is new. That of a durable session is not in
+    /// force yet.
+    async fn subscribe_one(
+        &mut self,
+        filter: &Str,
+        subscribed: Subscribed,
+        before: &[Wanted],
+    ) -> Result<bool, Reason> {
         let effective = effective_filter(filter);
-        let is_shared = effective.len() < filter.len();
         if effective.split('/').count() > self.core.settings.topic_levels_max {
-            return Reason::TOPIC_FILTER_INVALID;
+            return Err(Reason::TOPIC_FILTER_INVALID);
         }
         if !self.core.allows(&self.info, Access::Subscribe, effective).await {
             tracing::debug!(client_id = ?self.info.client_id, ?filter, "subscribe denied");
-            return Reason(self.core.settings.subscribe_refused_code);
+            return Err(Reason(self.core.settings.subscribe_refused_code));
         }
-        let is_new = match self.core.add_subscription(&self.entry, filter, options, identifier) {
-            Added::New => true,
-            Added::Replaced => false,
-            Added::Full | Added::Ended => return Reason::QUOTA_EXCEEDED,
-        };
-        let wants_retained = match options.retain_handling {
+        if self.entry.durable {
+            return self.core.check_subscription(&self.entry, filter, before.iter().map(|wanted| &wanted.filter));
+        }
+        match self.core.add_subscription(&self.entry, filter, subscribed.options, subscribed.identifier) {
+            Added::New => Ok(true),
+            Added::Replaced => Ok(false),
+            Added::Full | Added::Ended => Err(Reason::QUOTA_EXCEEDED),
+        }
+    }
+
+    fn want_retained(&mut self, filter: &Str, subscribed: Subscribed, is_new: bool) {
+        let wants_retained = match subscribed.options.retain_handling {
             RetainHandling::Always => true,
             RetainHandling::IfNew => is_new,
             RetainHandling::Never => false,
         };
         // Shared subscriptions get no retained messages (MQTT 5.0 §4.8.2).
-        if wants_retained && !is_shared {
-            self.take_retained(filter, options, identifier);
+        if wants_retained && effective_filter(filter).len() == filter.len() {
+            self.take_retained(filter, subscribed.options, subscribed.identifier);
         }
-        Reason(options.qos as u8)
     }
 
     /// Puts the retained messages of `filter` on their way. They enter the queue as it has room, so that a subscription to
@@ -106,6 +152,7 @@ impl Connection {
             identifiers: identifier.filter(|_| v5).map(|id| Box::from([id])),
             outgoing: Arc::new(Outgoing::new(message)),
             ticket: None,
+            number: 0,
         });
         self.retained_backlog.extend(deliveries);
     }

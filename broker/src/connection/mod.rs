@@ -34,6 +34,7 @@ use crate::numbers::Metric;
 use crate::registry::{Entry, Link};
 use crate::session::Delivery;
 
+pub(crate) use self::admission::{NotTaken, Waits};
 pub(crate) use self::connect::serve;
 
 /// A connection after CONNACK.
@@ -113,7 +114,7 @@ impl Connection {
             Packet::Pubrel(packet) => self.handle_pubrel(&packet),
             Packet::Pubcomp(packet) => self.handle_pubcomp(&packet),
             Packet::Subscribe(packet) => self.handle_subscribe(packet).await,
-            Packet::Unsubscribe(packet) => self.handle_unsubscribe(packet),
+            Packet::Unsubscribe(packet) => self.handle_unsubscribe(packet).await,
             Packet::Pingreq(_) => self.send(&Packet::Pingresp(Pingresp)),
             Packet::Disconnect(packet) => Err(self.handle_disconnect(&packet)),
             Packet::Connect(_) => Err(Error::protocol("a second CONNECT [MQTT-3.1.0-2]").into()),

@@ -31,11 +31,13 @@ pub enum Dropped {
     DelayedFull,
     /// The topic a client named leads to no valid one: a wrong `$delayed`, or what rewriting made of it.
     TopicInvalid,
+    /// The log of durable sessions was at its bound, the disk full, or the outcome of a write unknown.
+    LogFull,
 }
 
 impl Dropped {
     /// All reasons.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::QueueFull,
         Self::Expired,
         Self::NotAuthorized,
@@ -50,6 +52,7 @@ impl Dropped {
         Self::SessionEnded,
         Self::DelayedFull,
         Self::TopicInvalid,
+        Self::LogFull,
     ];
 
     /// Whether the message was on its way to one subscriber.
@@ -68,7 +71,8 @@ impl Dropped {
             | Self::Refused
             | Self::MatchCutShort
             | Self::DelayedFull
-            | Self::TopicInvalid => false,
+            | Self::TopicInvalid
+            | Self::LogFull => false,
         }
     }
 
@@ -94,6 +98,7 @@ impl Dropped {
             Self::SessionEnded => "session_ended",
             Self::DelayedFull => "delayed_full",
             Self::TopicInvalid => "topic_invalid",
+            Self::LogFull => "log_full",
         }
     }
 }

@@ -11,7 +11,8 @@ use model::{ClientInfo, Message, Qos};
 
 use super::Outgoing;
 use super::group::{Asked, Group, Ticket};
-use crate::node::{Core, Phase};
+use crate::durable::Receiver;
+use crate::node::{Core, Phase, Source};
 use crate::numbers::{Dropped, Metric};
 use crate::registry::{Entry, Inner};
 use crate::session::Delivery;
@@ -23,13 +24,14 @@ const FULL_TRIES_MAX: usize = 8;
 const HANDS_MAX: usize = 1_000;
 
 impl Core {
-    /// Gives the message to a member of the group. The session whose publishers should wait a moment, if it is that full;
+    /// Gives the message to a member of the group; a durable one is put on the list of those the log has to know. The session whose publishers should wait a moment, if it is that full;
     /// `Err`: nobody is left who could have it.
     pub(crate) fn dispatch(
         &self,
         group: &Arc<Group>,
         outgoing: &Arc<Outgoing>,
         tried: Vec<u64>,
+        durable: &mut Vec<Receiver>,
     ) -> Result<Option<Arc<Entry>>, ()> {
         let message = &outgoing.message;
         let publisher = message.publisher.as_ref().map_or("", |info| &info.client_id);
@@ -50,7 +52,7 @@ impl Core {
             }
             let ticket = Arc::new(Ticket { group: group.clone(), tried: tried.clone() });
             let delivery = receiver.delivery(outgoing, Some(ticket));
-            match self.offer(&receiver.session, delivery) {
+            match self.offer(&receiver.session, delivery, durable) {
                 Ok(pressed) => return Ok(pressed.then_some(receiver.session)),
                 Err(delivery) => full.push((receiver.session, delivery)),
             }
@@ -59,7 +61,7 @@ impl Core {
             }
         }
         let Some((session, delivery)) = full.into_iter().next() else { return Err(()) };
-        self.deliver(&session, delivery);
+        self.place(&session, delivery, durable);
         Ok(None)
     }
 
@@ -71,8 +73,13 @@ impl Core {
         };
         let mut tried = ticket.tried.clone();
         tried.push(from.key);
-        match self.dispatch(&ticket.group, &delivery.outgoing, tried) {
+        let mut durable = Vec::new();
+        match self.dispatch(&ticket.group, &delivery.outgoing, tried, &mut durable) {
             Ok(_) => {
+                if !durable.is_empty() {
+                    // The publisher was answered long ago: nobody waits for this record.
+                    drop(self.record(&delivery.outgoing.message, durable, Source::default()));
+                }
                 self.counters.add(Metric::DeliverySharedHandedOn, 1);
                 Ok(())
             }

@@ -169,6 +169,7 @@ impl Receiver {
             identifiers: (!self.identifiers.is_empty()).then(|| Box::from(self.identifiers.as_slice())),
             outgoing: outgoing.clone(),
             ticket,
+            number: 0,
         }
     }
 }

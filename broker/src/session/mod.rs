@@ -6,11 +6,13 @@
 //! - A packet identifier is in use until its exchange is over; a message keeps its identifier over reconnects.
 
 mod inbound;
+mod kept;
 mod outbound;
 mod queue;
 
 pub(crate) use inbound::{Inbound, Received};
-pub(crate) use outbound::{Outbound, ToSend};
+pub(crate) use kept::Kept;
+pub(crate) use outbound::{Outbound, Phase, Receipt, ToSend};
 pub(crate) use queue::{Queue, QueueLimits};
 
 use std::sync::Arc;
@@ -32,6 +34,8 @@ pub(crate) struct Delivery {
     pub identifiers: Option<Box<[u32]>>,
     /// Set when the session has the message for a shared subscription.
     pub ticket: Option<Arc<Ticket>>,
+    /// Its place in the order of all durable deliveries; 0 for one that lives in memory only.
+    pub number: u64,
 }
 
 impl Delivery {

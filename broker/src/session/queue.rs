@@ -8,7 +8,7 @@ use super::Delivery;
 use crate::settings::QueueFull;
 
 /// The bounds of a [`Queue`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct QueueLimits {
     /// Messages.
     pub messages_max: usize,
@@ -62,10 +62,20 @@ impl Queue {
                 }
             }
         }
-        self.bytes += cost;
+        self.push_within(delivery);
+        dropped
+    }
+
+    /// Appends a message that was in the queue before a restart.
+    pub(crate) fn push_within(&mut self, delivery: Delivery) {
+        self.bytes += delivery.cost_bytes();
         self.qos0_count += usize::from(delivery.qos == Qos::AtMostOnce);
         self.items.push_back(delivery);
-        dropped
+    }
+
+    /// Everything that waits, first to last.
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Delivery> {
+        self.items.iter()
     }
 
     /// Whether a message of `cost` bytes fits without dropping another.

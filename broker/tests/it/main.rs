@@ -13,6 +13,7 @@ mod cases;
 mod clauses;
 mod client;
 mod connect;
+mod durable;
 mod limits;
 mod numbers;
 mod publish;

@@ -10,5 +10,6 @@ mod bad_input;
 mod crash;
 mod quickstart;
 mod restart;
+mod sessions;
 mod sinks;
 mod support;

@@ -1,8 +1,8 @@
 //! From the configuration to what each room calls its settings.
 
-use broker::{Listener, ProxySubscription, QueueFull, RewriteRule, SharedStrategy};
+use broker::{Listener, ProxySubscription, QueueFull, RetainedStorage, RewriteRule, SharedStrategy};
 use model::Qos;
-use settings::{DropWhich, Rewrite, Settings, ShareBy};
+use settings::{DropWhich, Retained, Rewrite, Settings, ShareBy, Survives};
 
 /// The broker's settings.
 pub(crate) fn broker(settings: &Settings) -> broker::Settings {
@@ -60,6 +60,14 @@ pub(crate) fn broker(settings: &Settings) -> broker::Settings {
         rewrite_publish: mqtt.rewrite_publish.iter().map(rewrite).collect(),
         rewrite_subscribe: mqtt.rewrite_subscribe.iter().map(rewrite).collect(),
         proxy_subscriptions: proxies.map(|(filter, qos)| proxy(filter, *qos)).collect(),
+        durable_sessions: settings.sessions.durable,
+        retained_storage: match settings.sessions.retained {
+            Retained::Ram => RetainedStorage::Ram,
+            Retained::Disc => RetainedStorage::Disc,
+        },
+        log_bytes_max: settings.sessions.log_bytes_max.0,
+        snapshot_bytes: settings.sessions.snapshot_bytes.0,
+        log_pending_bytes_max: settings.sessions.pending_bytes_max.as_usize(),
         ..broker::Settings::default()
     }
 }
@@ -81,6 +89,19 @@ fn rewrite(rule: &Rewrite) -> RewriteRule {
 /// The settings room has refused any other QoS.
 fn proxy(filter: &str, qos: u8) -> ProxySubscription {
     ProxySubscription { filter: filter.to_owned(), qos: Qos::from_u8(qos).unwrap_or(Qos::AtMostOnce) }
+}
+
+/// The settings of the session log.
+pub(crate) fn session_log(settings: &Settings) -> store::LogSettings {
+    store::LogSettings {
+        // A file is deleted when all of it is behind a snapshot: small ones go sooner.
+        segment_bytes: 16 * 1024 * 1024,
+        fsync: match settings.sessions.survives {
+            Survives::Power => store::Fsync::Always,
+            Survives::Process => store::Fsync::Never,
+        },
+        ..store::LogSettings::default()
+    }
 }
 
 /// The engine's settings.

@@ -101,6 +101,7 @@ pub(crate) async fn stop(server: Server, deadline: Duration) {
     server.health.set(Phase::Stopping);
     // Clients get at most half of the time, so that the queues have the rest.
     server.broker.stop(deadline / 2).await;
+    server.close_sessions().await;
     server.engine.stop(left(end)).await;
     if tokio::time::timeout(left(end), server.resources.close()).await.is_err() {
         tracing::warn!("some resources did not close in time");

@@ -15,7 +15,7 @@ use model::ports::{AllowAll, AllowAnonymous, Metrics};
 use pipelines::{Absent, Pipeline};
 use resources::Resources;
 use settings::Settings;
-use store::{DataDir, Kv};
+use store::{DataDir, Kv, LocalLog};
 use tokio::sync::oneshot;
 
 use super::clients::BrokerClients;
@@ -36,6 +36,7 @@ pub(crate) struct Server {
     api_stop: Option<oneshot::Sender<()>>,
     /// Why the API ended; `None` once that was told.
     api_end: Option<oneshot::Receiver<String>>,
+    storage: SessionStore,
     /// Held for its lock.
     _data_dir: DataDir,
 }
@@ -47,6 +48,16 @@ impl Server {
         let why = end.await.unwrap_or_else(|_| "its task panicked".to_owned());
         self.api_end = None;
         why
+    }
+
+    /// Writes what the session log still holds, and lets go of its files. The broker has been stopped.
+    pub(crate) async fn close_sessions(&self) {
+        if let Err(error) = self.storage.log.close().await {
+            tracing::warn!(%error, "the session log could not be closed properly");
+        }
+        if let Err(error) = self.storage.kv.close().await {
+            tracing::warn!(%error, "the snapshots of the sessions could not be closed properly");
+        }
     }
 
     /// Lets the API finish its answers, for at most `limit`.
@@ -81,7 +92,8 @@ pub(crate) async fn start(settings: &Settings, files: &[PathBuf]) -> Result<Serv
     if !pipelines.is_empty() {
         apply(&engine, &resources, &pipelines).await?;
     }
-    let broker = start_broker(settings, &engine)?;
+    let storage = open_sessions(settings, &data_dir).await?;
+    let broker = start_broker(settings, &engine, &storage).await?;
     let health = Arc::new(Health::default());
     let metrics: Vec<Arc<dyn Metrics>> = vec![
         Arc::new(broker.clone()),
@@ -117,6 +129,7 @@ pub(crate) async fn start(settings: &Settings, files: &[PathBuf]) -> Result<Serv
         credentials: credentials_path,
         api_stop: Some(api_stop),
         api_end: Some(api_end),
+        storage,
         _data_dir: data_dir,
     })
 }
@@ -163,7 +176,20 @@ async fn open_rules(
     Ok((engine, resources, dead_letters))
 }
 
-fn start_broker(settings: &Settings, engine: &Engine) -> Result<Handle, Failure> {
+/// Where durable sessions are kept.
+struct SessionStore {
+    log: LocalLog,
+    kv: Kv,
+}
+
+async fn open_sessions(settings: &Settings, data_dir: &DataDir) -> Result<SessionStore, Failure> {
+    let unusable = |error: store::Error| failed(format!("durable sessions: {error}"));
+    let log = LocalLog::open(data_dir.log_dir(), mapping::session_log(settings)).await.map_err(unusable)?;
+    let kv = Kv::open(data_dir.sessions_path()).await.map_err(unusable)?;
+    Ok(SessionStore { log, kv })
+}
+
+async fn start_broker(settings: &Settings, engine: &Engine, storage: &SessionStore) -> Result<Handle, Failure> {
     let ports = Ports {
         tap: engine.tap(),
         // settings::load has made sure that a listener on the network was asked for.
@@ -171,8 +197,10 @@ fn start_broker(settings: &Settings, engine: &Engine) -> Result<Handle, Failure>
         authorize: Arc::new(AllowAll),
         clock: clock(),
     };
-    let broker = Broker::start(mapping::broker(settings), ports).map_err(|error| match &error {
+    let storage = broker::Storage { log: Arc::new(storage.log.clone()), kv: storage.kv.clone() };
+    let broker = Broker::start_durable(mapping::broker(settings), ports, storage).await.map_err(|error| match &error {
         broker::Error::Bind { .. } => Failure::new(Exit::Conflict, error.to_string()),
+        broker::Error::Store(_) => failed(error.to_string()),
         broker::Error::Setting { .. } | broker::Error::Item { .. } => {
             Failure::new(Exit::Invalid, format!("mqtt.{error}"))
         }
