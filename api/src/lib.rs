@@ -12,7 +12,9 @@ mod auth;
 mod guard;
 mod health;
 mod listener;
+mod manage;
 mod metrics;
+mod publish;
 mod reply;
 mod request;
 mod state;
@@ -36,7 +38,7 @@ use tokio::sync::Semaphore;
 pub use apply::{Applied, ApplyError, ApplyOptions, Cause, apply, failed_test};
 pub use auth::{CREDENTIALS_FILE, Credentials};
 pub use health::{Health, Phase};
-pub use state::{Clients, Parts};
+pub use state::{Machine, Parts};
 
 use crate::listener::Bounded;
 use crate::reply::{Refusal, problem};

@@ -52,6 +52,9 @@ pub(crate) type V3 = Result<Data, Refused3>;
 /// An answer of the native API.
 pub(crate) type V1 = Result<Json, Refused1>;
 
+/// A part of a list of the native API, and the cursor of what follows.
+pub(crate) type Listed1 = Result<(Json, Option<String>), Refused1>;
+
 /// The data of a version 3 answer.
 #[derive(Debug)]
 pub(crate) enum Data {
@@ -120,6 +123,14 @@ impl IntoResponse for Refused1 {
 pub(crate) fn data(result: V1) -> Response {
     match result {
         Ok(data) => respond(StatusCode::OK, "application/json", &json!({"data": data})),
+        Err(refused) => refused.into_response(),
+    }
+}
+
+/// `{"data":[…],"next":…}` of the native API; `next` is null at the end.
+pub(crate) fn page(result: Listed1) -> Response {
+    match result {
+        Ok((data, next)) => respond(StatusCode::OK, "application/json", &json!({"data": data, "next": next})),
         Err(refused) => refused.into_response(),
     }
 }

@@ -4,13 +4,13 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use model::Clock;
+use model::manage::Manage;
 use model::ports::Metrics;
-use serde_json::Value as Json;
 
 use crate::auth::Credentials;
 use crate::health::Health;
+use crate::publish::Publisher;
 
 /// The rooms behind the API.
 pub struct Parts {
@@ -22,8 +22,12 @@ pub struct Parts {
     pub resources: resources::Resources,
     /// Rows that could not be delivered.
     pub dead_letters: connector::DeadLetters,
-    /// The connected clients.
-    pub clients: Arc<dyn Clients>,
+    /// The broker: its clients, numbers, alarms and traces.
+    pub manage: Arc<dyn Manage>,
+    /// Publishes what comes over HTTP.
+    pub publish: Publisher,
+    /// Asks the machine.
+    pub machine: Box<dyn Fn() -> Machine + Send + Sync>,
     /// Folder from which applied pipelines may read secret files.
     pub secrets_dir: PathBuf,
     /// Whom `/metrics` asks.
@@ -45,16 +49,17 @@ impl fmt::Debug for Parts {
     }
 }
 
-/// What the API asks of the broker: who is connected.
-#[async_trait]
-pub trait Clients: Send + Sync + 'static {
-    /// Connected clients in the shape of version 3 (`client_id`, `username`, `ipaddress`, `port`, …), by client id: at most
-    /// `limit` after the first `skip`, and how many there are in all.
-    fn list(&self, skip: usize, limit: usize) -> (Vec<Json>, usize);
-    /// One connected client in the same shape.
-    fn get(&self, client_id: &str) -> Option<Json>;
-    /// Disconnects it; `false` when it is not connected.
-    async fn kick(&self, client_id: &str) -> bool;
+/// What the machine says about itself; what it does not say is `None`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Machine {
+    /// Memory of the machine.
+    pub memory_total_bytes: Option<u64>,
+    /// Memory the server has.
+    pub process_bytes: Option<u64>,
+    /// Load averages over one, five and fifteen minutes.
+    pub load: Option<[f64; 3]>,
+    /// Files the server may have open.
+    pub open_files_max: Option<u64>,
 }
 
 /// Handlers share the parts; cloning is a reference count.

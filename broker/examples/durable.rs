@@ -177,7 +177,8 @@ fn main() -> Result<(), Failure> {
         let started = Instant::now();
         let (handle, _) = start(folder, fsync).await?;
         let took = started.elapsed();
-        let waiting: usize = handle.clients(None, usize::MAX).iter().map(|c| c.queue_message_count + c.inflight_count).sum();
+        let waiting: usize =
+            handle.clients(None, usize::MAX).iter().map(|c| c.queue_message_count + c.inflight_count).sum();
         say(format!("start with {waiting} waiting messages: {:.2} s\n", took.as_secs_f64()))?;
         let started = Instant::now();
         handle.stop(Duration::from_secs(60)).await;

@@ -3,13 +3,15 @@
 
 use std::sync::Arc;
 
-use model::ports::Admission;
-use model::{Body, ClientInfo, Event, EventKind, Map, Message, ProtocolVersion, Row, Str, Value};
+use model::ports::{Access, Admission, Verdict};
+use model::{Body, ClientInfo, Event, EventKind, Map, Message, ProtocolVersion, Qos, Row, Str, Value};
 
-use crate::codec::Reason;
+use crate::codec::{Properties, Property, Reason};
+use crate::connection::refusal;
 use crate::node::Core;
 
 /// Fields under construction.
+#[derive(Default)]
 pub(crate) struct Fields(Vec<(&'static str, Value)>);
 
 impl Fields {
@@ -112,7 +114,7 @@ impl Core {
     }
 
     /// client.connected.
-    pub(crate) fn emit_connected(&self, info: &ClientInfo, receive_maximum: u16) {
+    pub(crate) fn emit_connected(&self, info: &ClientInfo, receive_maximum: u16, properties: &Properties) {
         self.emit(EventKind::ClientConnected, || {
             let mut fields = Fields::of_client(info);
             fields
@@ -121,17 +123,65 @@ impl Core {
                 .put("expiry_interval", Value::Int(i64::from(info.session_expiry_secs)))
                 .put("is_bridge", Value::Bool(info.is_bridge))
                 .put("receive_maximum", Value::Int(i64::from(receive_maximum)))
+                .put("conn_props", properties_value(Some(properties)))
                 .put("connack", Value::Int(0));
             fields
         });
     }
 
     /// client.connack, also for refusals.
-    pub(crate) fn emit_connack(&self, info: &ClientInfo, reason: Reason) {
+    pub(crate) fn emit_connack(&self, info: &ClientInfo, reason: Reason, properties: &Properties) {
         self.emit(EventKind::ClientConnack, || {
             let mut fields = Fields::of_client(info);
             fields
                 .put("reason_code", Value::text(reason.name()))
+                .put("keepalive", Value::Int(i64::from(info.keepalive_secs)))
+                .put("clean_start", Value::Bool(info.clean_start))
+                .put("expiry_interval", Value::Int(i64::from(info.session_expiry_secs)))
+                .put("conn_props", properties_value(Some(properties)));
+            fields
+        });
+    }
+
+    /// client.check_authn_complete.
+    pub(crate) fn emit_authenticated(&self, info: &ClientInfo, verdict: &Verdict) {
+        self.emit(EventKind::ClientCheckAuthnComplete, || {
+            let (superuser, reason) = match verdict {
+                Verdict::Allow { superuser } => (*superuser, Reason::SUCCESS),
+                refused => (false, refusal(refused)),
+            };
+            let mut fields = Fields::of_client(info);
+            fields
+                .put("reason_code", Value::text(reason.name()))
+                .put("is_superuser", Value::Bool(superuser))
+                .put("is_anonymous", Value::Bool(info.username.is_none()));
+            fields
+        });
+    }
+
+    /// client.check_authz_complete. Only what a client asks for itself: receiving is not an act of its own.
+    pub(crate) fn emit_authorized(&self, info: &ClientInfo, access: Access, topic: &str, allowed: bool) {
+        let action = match access {
+            Access::Publish => "publish",
+            Access::Subscribe => "subscribe",
+            Access::Receive => return,
+        };
+        self.emit(EventKind::ClientCheckAuthzComplete, || {
+            let mut fields = Fields::of_client(info);
+            fields
+                .put("topic", Value::text(topic))
+                .put("action", Value::text(action))
+                .put("authz_source", Value::text(if info.is_superuser { "superuser" } else { "authorizer" }))
+                .put("result", Value::text(if allowed { "allow" } else { "deny" }));
+            fields
+        });
+    }
+
+    /// client.ping.
+    pub(crate) fn emit_ping(&self, info: &ClientInfo) {
+        self.emit(EventKind::ClientPing, || {
+            let mut fields = Fields::of_client(info);
+            fields
                 .put("keepalive", Value::Int(i64::from(info.keepalive_secs)))
                 .put("clean_start", Value::Bool(info.clean_start))
                 .put("expiry_interval", Value::Int(i64::from(info.session_expiry_secs)));
@@ -140,12 +190,13 @@ impl Core {
     }
 
     /// client.disconnected. `reason` is the code's name, or what happened to the connection.
-    pub(crate) fn emit_disconnected(&self, info: &ClientInfo, reason: &str, code: u8) {
+    pub(crate) fn emit_disconnected(&self, info: &ClientInfo, reason: &str, code: u8, properties: Option<&Properties>) {
         self.emit(EventKind::ClientDisconnected, || {
             let mut fields = Fields::of_client(info);
             fields
                 .put("reason", Value::text(reason))
                 .put("reason_code", Value::Int(i64::from(code)))
+                .put("disconn_props", properties_value(properties))
                 .put("disconnected_at", Value::Int(self.now_ms()));
             fields
         });
@@ -162,42 +213,101 @@ impl Core {
         });
     }
 
-    /// client.subscribe and client.unsubscribe, with the list, and session.(un)subscribed, one a filter.
-    pub(crate) fn emit_subscriptions(
+    /// client.subscribe and client.unsubscribe: what the client asks for, granted or not.
+    pub(crate) fn emit_asked<'a>(
         &self,
         kind: EventKind,
-        each: EventKind,
+        info: &ClientInfo,
+        filters: impl Iterator<Item = (&'a str, Qos)>,
+        properties: &Properties,
+    ) {
+        self.emit(kind, || {
+            let list: Vec<(&str, i64)> = filters.map(|(topic, qos)| (topic, qos as i64)).collect();
+            let one =
+                |(topic, qos): &(&str, i64)| Value::map([("topic", Value::text(*topic)), ("qos", Value::Int(*qos))]);
+            let mut fields = Fields::of_client(info);
+            fields
+                .put("topic_filters", Value::list(list.iter().map(one).collect()))
+                .put("topic", list.first().map_or(Value::Missing, |(topic, _)| Value::text(*topic)))
+                .put("qos", list.first().map_or(Value::Missing, |(_, qos)| Value::Int(*qos)))
+                .put(props_name(kind), properties_value(Some(properties)));
+            fields
+        });
+    }
+
+    /// session.subscribed and session.unsubscribed, one for each filter.
+    pub(crate) fn emit_subscribed(
+        &self,
+        kind: EventKind,
         info: &ClientInfo,
         filters: &[(Str, i64)],
+        properties: &Properties,
     ) {
-        let first = filters.first();
-        self.emit(kind, || {
-            let list = filters
-                .iter()
-                .map(|(topic, qos)| Value::map([("topic", Value::Text(topic.clone())), ("qos", Value::Int(*qos))]))
-                .collect();
-            let mut fields = Fields::of_client(info);
-            fields
-                .put("topic_filters", Value::list(list))
-                .put("topic", optional(first.map(|(topic, _)| topic)))
-                .put("qos", first.map_or(Value::Missing, |(_, qos)| Value::Int(*qos)));
-            fields
-        });
         for (topic, qos) in filters {
-            self.emit_subscription(each, info, topic, *qos);
+            self.emit(kind, || {
+                let mut fields = Fields::of_client(info);
+                fields
+                    .put("topic", Value::Text(topic.clone()))
+                    .put("qos", Value::Int(*qos))
+                    .put(props_name(kind), properties_value(Some(properties)));
+                fields
+            });
         }
     }
+}
 
-    /// session.subscribed, for a subscription the client did not ask for.
-    pub(crate) fn emit_subscribed(&self, info: &ClientInfo, filter: &Str, qos: i64) {
-        self.emit_subscription(EventKind::SessionSubscribed, info, filter, qos);
+fn props_name(kind: EventKind) -> &'static str {
+    match kind {
+        EventKind::ClientUnsubscribe | EventKind::SessionUnsubscribed => "unsub_props",
+        _ => "sub_props",
     }
+}
 
-    fn emit_subscription(&self, kind: EventKind, info: &ClientInfo, filter: &Str, qos: i64) {
-        self.emit(kind, || {
-            let mut fields = Fields::of_client(info);
-            fields.put("topic", Value::Text(filter.clone())).put("qos", Value::Int(qos));
-            fields
-        });
+/// The properties of a packet by the names of the standard; empty when there are none. Authentication data is left out.
+pub(crate) fn properties_value(properties: Option<&Properties>) -> Value {
+    let mut map = Map::default();
+    let mut users = Vec::new();
+    for property in properties.iter().flat_map(|properties| &properties.0) {
+        let (name, value) = match property {
+            Property::UserProperty(name, value) => {
+                users.push((name.clone(), Value::Text(value.clone())));
+                continue;
+            }
+            Property::AuthenticationData(_) => continue,
+            Property::PayloadFormatIndicator(on) => ("Payload-Format-Indicator", Value::Int(i64::from(*on))),
+            Property::MessageExpiryInterval(secs) => ("Message-Expiry-Interval", Value::Int(i64::from(*secs))),
+            Property::ContentType(text) => ("Content-Type", Value::Text(text.clone())),
+            Property::ResponseTopic(text) => ("Response-Topic", Value::Text(text.clone())),
+            Property::CorrelationData(data) => ("Correlation-Data", Value::Bytes(data.clone())),
+            Property::SubscriptionIdentifier(id) => ("Subscription-Identifier", Value::Int(i64::from(*id))),
+            Property::SessionExpiryInterval(secs) => ("Session-Expiry-Interval", Value::Int(i64::from(*secs))),
+            Property::AssignedClientIdentifier(text) => ("Assigned-Client-Identifier", Value::Text(text.clone())),
+            Property::ServerKeepAlive(secs) => ("Server-Keep-Alive", Value::Int(i64::from(*secs))),
+            Property::AuthenticationMethod(text) => ("Authentication-Method", Value::Text(text.clone())),
+            Property::RequestProblemInformation(on) => ("Request-Problem-Information", Value::Int(i64::from(*on))),
+            Property::WillDelayInterval(secs) => ("Will-Delay-Interval", Value::Int(i64::from(*secs))),
+            Property::RequestResponseInformation(on) => ("Request-Response-Information", Value::Int(i64::from(*on))),
+            Property::ResponseInformation(text) => ("Response-Information", Value::Text(text.clone())),
+            Property::ServerReference(text) => ("Server-Reference", Value::Text(text.clone())),
+            Property::ReasonString(text) => ("Reason-String", Value::Text(text.clone())),
+            Property::ReceiveMaximum(count) => ("Receive-Maximum", Value::Int(i64::from(*count))),
+            Property::TopicAliasMaximum(count) => ("Topic-Alias-Maximum", Value::Int(i64::from(*count))),
+            Property::TopicAlias(alias) => ("Topic-Alias", Value::Int(i64::from(*alias))),
+            Property::MaximumQos(qos) => ("Maximum-QoS", Value::Int(i64::from(*qos))),
+            Property::RetainAvailable(on) => ("Retain-Available", Value::Int(i64::from(*on))),
+            Property::MaximumPacketSize(bytes) => ("Maximum-Packet-Size", Value::Int(i64::from(*bytes))),
+            Property::WildcardSubscriptionAvailable(on) => {
+                ("Wildcard-Subscription-Available", Value::Int(i64::from(*on)))
+            }
+            Property::SubscriptionIdentifierAvailable(on) => {
+                ("Subscription-Identifier-Available", Value::Int(i64::from(*on)))
+            }
+            Property::SharedSubscriptionAvailable(on) => ("Shared-Subscription-Available", Value::Int(i64::from(*on))),
+        };
+        map.insert(Str::new(name), value);
     }
+    if !users.is_empty() {
+        map.insert(Str::new("User-Property"), Value::map(users));
+    }
+    Value::Map(Arc::new(map))
 }

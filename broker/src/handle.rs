@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::ports::{Metrics, Publish, PublishError, Refused, Sample, SampleKind};
-use model::{ClientInfo, Message, MessageId, Qos, Str, validate_topic};
+use model::{Message, MessageId, Qos, Str, validate_topic};
 use parking_lot::Mutex;
 use store::WriterId;
 use tokio::task::JoinHandle;
@@ -19,7 +19,6 @@ use crate::error::Error;
 use crate::listener;
 use crate::node::{Core, Phase, Ports};
 use crate::numbers::{Counters, Stat};
-use crate::registry::Entry;
 use crate::router::{DelayedCursor, run_delayed};
 use crate::settings::{RetainedStorage, Settings};
 use crate::timers;
@@ -36,48 +35,6 @@ pub struct Handle {
     tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
     /// The writer of the log; it goes last.
     writing: Arc<Mutex<Option<JoinHandle<()>>>>,
-}
-
-/// One session as lists show it.
-#[derive(Clone, Debug)]
-pub struct ClientSummary {
-    /// The client as it last connected.
-    pub info: Arc<ClientInfo>,
-    /// Whether it is connected now.
-    pub is_connected: bool,
-    /// When the session was created, milliseconds since the epoch.
-    pub created_at_ms: i64,
-    /// Seconds the session outlives its connection.
-    pub session_expiry_secs: u32,
-    /// Subscriptions.
-    pub subscription_count: usize,
-    /// Messages waiting.
-    pub queue_message_count: usize,
-    /// Bytes of topic and payload waiting.
-    pub queue_bytes: usize,
-    /// Messages sent and not acknowledged.
-    pub inflight_count: usize,
-    /// QoS 2 messages received and not released.
-    pub awaiting_rel_count: usize,
-    /// PUBLISH packets from the client on this connection.
-    pub received_count: u64,
-    /// PUBLISH packets to the client on this connection.
-    pub sent_count: u64,
-}
-
-/// One subscription as lists show it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SubscriptionSummary {
-    /// The subscriber.
-    pub client_id: Str,
-    /// Topic filter, with `$share/<group>/` where it has one.
-    pub filter: Str,
-    /// Maximum QoS.
-    pub qos: Qos,
-    /// The options byte of MQTT 5.0 §3.8.3.1.
-    pub options: u8,
-    /// Subscription identifier.
-    pub identifier: Option<u32>,
 }
 
 /// One message that waits to be published, as lists show it.
@@ -136,9 +93,11 @@ impl Broker {
         let bound = settings.listeners.iter().map(listener::bind).collect::<Result<Vec<_>, _>>()?;
         let addresses = bound.iter().map(|bound| (bound.name.clone(), bound.address)).collect();
         let core = Arc::new(core);
-        let writing = core.durable.clone().zip(writer).map(|(durable, writer)| {
-            model::task::spawn("broker-log", durable::run(core.clone(), durable, writer))
-        });
+        let writing = core
+            .durable
+            .clone()
+            .zip(writer)
+            .map(|(durable, writer)| model::task::spawn("broker-log", durable::run(core.clone(), durable, writer)));
         let mut tasks = vec![
             model::task::spawn("broker-timers", timers::run(core.clone())),
             model::task::spawn("broker-delayed", run_delayed(core.clone())),
@@ -165,6 +124,9 @@ fn check(settings: &Settings) -> Result<(), Error> {
     if settings.keepalive_max_secs == 0 {
         return wrong("keepalive_max_secs", "must be at least 1; 65535 means no cap");
     }
+    if settings.alarm_low_percent >= settings.alarm_high_percent || settings.alarm_high_percent > 100 {
+        return wrong("alarm_high_percent", "must be above low_percent and at most 100");
+    }
     if settings.subscribe_refused_code < 0x80 {
         return wrong("subscribe_refused_code", "must be a failure code, 0x80 or above");
     }
@@ -177,59 +139,9 @@ impl Handle {
         &self.addresses
     }
 
-    /// At most `limit` sessions in the order of their client identifiers, after the cursor `after`.
-    pub fn clients(&self, after: Option<&str>, limit: usize) -> Vec<ClientSummary> {
-        self.core.registry.page(after, limit).iter().map(|entry| summary(entry)).collect()
-    }
-
-    /// The session of one client identifier.
-    pub fn client(&self, client_id: &str) -> Option<ClientSummary> {
-        self.core.registry.get(client_id).map(|entry| summary(&entry))
-    }
-
-    /// Ends a client's connection and its session (0x98 Administrative action). `false` when there is neither.
-    pub fn kick(&self, client_id: &str) -> bool {
-        let Some(entry) = self.core.registry.get(client_id) else { return false };
-        let link = {
-            let mut inner = entry.inner.lock();
-            inner.set_expiry(0, &self.core.counters.persistent_sessions);
-            inner.link.clone()
-        };
-        match link {
-            Some(link) => link.end(Reason::ADMINISTRATIVE_ACTION),
-            None => self.core.terminate(&entry, "kicked"),
-        }
-        true
-    }
-
-    /// The subscriptions of at most `limit` sessions after the cursor `after`; page by the last client identifier.
-    pub fn subscriptions(&self, after: Option<&str>, limit: usize) -> Vec<SubscriptionSummary> {
-        let mut found = Vec::new();
-        for entry in self.core.registry.page(after, limit) {
-            let inner = entry.inner.lock();
-            found.extend(inner.subscriptions.iter().map(|(filter, subscribed)| SubscriptionSummary {
-                client_id: entry.client_id.clone(),
-                filter: filter.clone(),
-                qos: subscribed.options.qos,
-                options: subscribed.options.bits(),
-                identifier: subscribed.identifier,
-            }));
-        }
-        found
-    }
-
-    /// The subscriptions of one client.
-    pub fn subscriptions_of(&self, client_id: &str) -> Vec<SubscriptionSummary> {
-        let Some(entry) = self.core.registry.get(client_id) else { return Vec::new() };
-        let inner = entry.inner.lock();
-        let summarize = |(filter, subscribed): (&Str, &crate::registry::Subscribed)| SubscriptionSummary {
-            client_id: entry.client_id.clone(),
-            filter: filter.clone(),
-            qos: subscribed.options.qos,
-            options: subscribed.options.bits(),
-            identifier: subscribed.identifier,
-        };
-        inner.subscriptions.iter().map(summarize).collect()
+    /// What all connections share.
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
     }
 
     /// At most `limit` messages that wait to be published, in the order they are due, after the cursor `after`.
@@ -292,6 +204,7 @@ impl Handle {
                 tracing::warn!("the last snapshot of the sessions was not written in time");
             }
         }
+        self.core.traces.end_all(self.core.now_ms());
     }
 
     async fn all_gone(&self) {
@@ -308,26 +221,6 @@ impl Handle {
 }
 
 const DELAY_WRONG: &str = "a delayed topic is $delayed/<seconds>/<topic>, with at most delay_secs_max whole seconds";
-
-fn summary(entry: &Entry) -> ClientSummary {
-    let inner = entry.inner.lock();
-    let count = |pick: fn(&crate::registry::Link) -> &std::sync::atomic::AtomicU64| {
-        inner.link.as_ref().map_or(0, |link| pick(link).load(Ordering::Relaxed))
-    };
-    ClientSummary {
-        info: inner.info.clone(),
-        is_connected: inner.link.is_some(),
-        created_at_ms: inner.created_at_ms,
-        session_expiry_secs: inner.expiry_secs,
-        subscription_count: inner.subscriptions.len(),
-        queue_message_count: inner.queue.len(),
-        queue_bytes: inner.queue.bytes(),
-        inflight_count: inner.outbound.len(),
-        awaiting_rel_count: inner.inbound.len(),
-        received_count: count(|link| &link.received_count),
-        sent_count: count(|link| &link.sent_count),
-    }
-}
 
 #[async_trait]
 impl Publish for Handle {

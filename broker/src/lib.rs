@@ -23,10 +23,11 @@
 //! without acknowledgement; control characters are refused in topics, filters, client identifiers and user names; a CONNECT
 //! whose outline is broken, a remaining length of five bytes and a PING with a body are closed without a word.
 //!
-//! Not here yet: TLS and WebSocket listeners, retained messages on disk only, durable delayed messages, `$SYS`, enhanced
+//! Not here yet: TLS and WebSocket listeners, retained messages on disk only, durable delayed messages, enhanced
 //! authentication (a CONNECT with an authentication method is refused with 0x8C), outgoing topic aliases. A message that a
 //! shared subscription gave to a durable session stays with it; it is not handed on to another member.
 
+mod alarms;
 pub mod codec;
 mod connection;
 mod durable;
@@ -35,6 +36,7 @@ mod events;
 mod exchange;
 mod handle;
 mod listener;
+mod manage;
 mod node;
 mod numbers;
 mod registry;
@@ -42,12 +44,14 @@ mod router;
 mod session;
 mod settings;
 mod subscribing;
+mod sys;
 mod timers;
 pub mod topics;
+mod trace;
 
 pub use durable::Storage;
 pub use error::Error;
-pub use handle::{Broker, ClientSummary, DelayedSummary, Handle, SubscriptionSummary};
+pub use handle::{Broker, DelayedSummary, Handle};
 pub use node::Ports;
 pub use numbers::{Count, Counters, Dropped, Metric, Stat, Totals};
 pub use router::DelayedCursor;

@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use model::ports::{Access, Admission, Authenticate, Authorize, Decision, EventTap};
-use model::{Body, ClientInfo, Clock, Event, EventKind, Message, MessageId, Qos, Str, Value};
+use model::{Body, ClientInfo, Clock, Event, EventKind, Message, MessageId, Origin, Qos, Str, Value};
 use parking_lot::{MutexGuard, RwLock};
 use tokio::sync::{Notify, oneshot, watch};
 
+use crate::alarms::AlarmStore;
 use crate::codec::Reason;
 use crate::connection::Waits;
 use crate::durable::{self, Durable, Record, Stored};
@@ -19,8 +20,10 @@ use crate::registry::{Entry, Inner, Link, Registry, Will};
 use crate::router::{self, Delayed, Outgoing, Retained, Subscribers};
 use crate::session::{Delivery, Queue, QueueLimits};
 use crate::settings::Settings;
+use crate::sys::{LastDrop, Sys};
 use crate::timers::{Timer, Timers};
 use crate::topics::{Rewrites, Template};
+use crate::trace::{Line, Traces};
 
 /// What the broker needs from others.
 #[derive(Clone)]
@@ -36,11 +39,11 @@ pub struct Ports {
 }
 
 /// Where a message went.
-struct Routed {
-    receiver_count: usize,
-    pressed: Option<Arc<Entry>>,
+pub(crate) struct Routed {
+    pub(crate) receiver_count: usize,
+    pub(crate) pressed: Option<Arc<Entry>>,
     /// Resolves when durable receivers have it.
-    stored: Option<oneshot::Receiver<Stored>>,
+    pub(crate) stored: Option<oneshot::Receiver<Stored>>,
 }
 
 /// What became of a message that was taken in.
@@ -103,6 +106,14 @@ pub(crate) struct Core {
     pub timers: Timers,
     /// The log of durable sessions; `None` when everything lives in memory.
     pub durable: Option<Arc<Durable>>,
+    /// Alarms.
+    pub alarms: AlarmStore,
+    /// Traces to files.
+    pub traces: Traces,
+    /// What `$SYS` needs besides the numbers.
+    pub sys: Sys,
+    /// Whose queue was full last.
+    pub last_drop: LastDrop,
     /// Where the broker is in its life.
     pub phase: watch::Sender<Phase>,
     /// Rings when a connection has let go of its session.
@@ -111,6 +122,8 @@ pub(crate) struct Core {
     pub gone: Notify,
     next_session_key: AtomicU64,
     started: Instant,
+    /// When the broker started, milliseconds since the epoch.
+    pub started_at_ms: i64,
 }
 
 impl Core {
@@ -120,6 +133,8 @@ impl Core {
         Ok(Self {
             node: Str::new(&settings.node),
             started: ports.clock.instant(),
+            started_at_ms: ports.clock.now_ms(),
+            traces: Traces::open(&settings),
             subscribers: Subscribers::new(&settings),
             rewrites: Rewrites::compile(&settings)?,
             proxy_subscriptions: proxies.map(|proxy| (Template::parse(&proxy.filter), proxy.qos)).collect(),
@@ -132,6 +147,9 @@ impl Core {
             peaks: Peaks::default(),
             timers: Timers::default(),
             durable,
+            alarms: AlarmStore::default(),
+            sys: Sys::default(),
+            last_drop: LastDrop::default(),
             phase: watch::Sender::new(Phase::Running),
             detached: Notify::new(),
             gone: Notify::new(),
@@ -162,14 +180,14 @@ impl Core {
 
     /// Asks the authorizer. Superusers are not asked about.
     pub(crate) async fn allows(&self, client: &ClientInfo, access: Access, topic: &str) -> bool {
-        if client.is_superuser {
-            return true;
-        }
-        match self.ports.authorize.authorize(client, access, topic) {
-            Decision::Allow => true,
-            Decision::Deny => false,
-            Decision::Ask(answer) => answer.await,
-        }
+        let allowed = client.is_superuser
+            || match self.ports.authorize.authorize(client, access, topic) {
+                Decision::Allow => true,
+                Decision::Deny => false,
+                Decision::Ask(answer) => answer.await,
+            };
+        self.emit_authorized(client, access, topic, allowed);
+        allowed
     }
 
     /// Takes an authorized message in: to the tap, the retained store and the subscribers.
@@ -207,19 +225,24 @@ impl Core {
         Ingested { receiver_count: routed.receiver_count, waits, pressed: routed.pressed }
     }
 
-    fn route(&self, message: &Arc<Message>, source: Source) -> Routed {
+    /// Gives a message to everybody who subscribes to its topic.
+    pub(crate) fn route(&self, message: &Arc<Message>, source: Source) -> Routed {
         let publisher = message.publisher.as_ref().map(|info| info.client_id.as_str());
         let routes = self.subscribers.resolve(&message.topic, publisher, self.settings.match_visits_max);
         if routes.cut_short {
             self.counters.dropped(Dropped::MatchCutShort, 1);
         }
-        if routes.receivers.is_empty() && routes.groups.is_empty() {
-            self.drop_message(message, Dropped::NoSubscribers);
+        let receiver_count = routes.receivers.len() + routes.groups.len();
+        self.trace(message.publisher.as_deref(), Line::Routed(message, receiver_count));
+        if receiver_count == 0 {
+            // What the server says about itself is said to nobody in particular.
+            if message.origin != Origin::System {
+                self.drop_message(message, Dropped::NoSubscribers);
+            }
             return Routed { receiver_count: 0, pressed: None, stored: self.record(message, Vec::new(), source) };
         }
         let outgoing = Arc::new(Outgoing::new(message.clone()));
         let mut pressed = None;
-        let receiver_count = routes.receivers.len() + routes.groups.len();
         let mut durable = Vec::new();
         for receiver in routes.receivers {
             if self.place(&receiver.session, receiver.delivery(&outgoing, None), &mut durable) {
@@ -373,6 +396,10 @@ impl Core {
             self.counters.add(Metric::MessagesQos2Dropped, 1);
             self.counters.add(Metric::MessagesQos2Expired, u64::from(reason == Dropped::Expired));
         }
+        if reason == Dropped::QueueFull {
+            self.last_drop.note(&receiver.client_id);
+        }
+        self.trace(Some(receiver), Line::Dropped(&delivery.outgoing.message, reason.name()));
         self.emit(EventKind::MessageDeliveryDropped, || {
             let mut fields = Fields::of_delivery(&delivery.outgoing.message, receiver);
             fields.put("reason", Value::text(reason.name()));
@@ -384,6 +411,7 @@ impl Core {
     pub(crate) fn drop_message(&self, message: &Message, reason: Dropped) {
         self.counters.dropped(reason, 1);
         self.counters.add(Metric::MessagesQos2Dropped, u64::from(message.qos == Qos::ExactlyOnce));
+        self.trace(message.publisher.as_deref(), Line::Dropped(message, reason.name()));
         self.emit(EventKind::MessageDropped, || {
             let mut fields = Fields::of_message(message);
             fields.put("reason", Value::text(reason.name()));
@@ -410,7 +438,8 @@ impl Core {
             if !self.settings.queue_qos0_offline {
                 let inner = &mut *inner;
                 let queue = inner.kept.as_mut().map_or(&mut inner.queue, |kept| &mut kept.transient);
-                self.counters.dropped(Dropped::Qos0Offline, queue.drop_qos0() as u64);
+                let dropped = queue.drop_qos0();
+                dropped.iter().for_each(|delivery| self.drop_delivery(delivery, &link.info, Dropped::Qos0Offline));
             }
             let waits = !will_void && inner.kept.as_ref().is_none_or(|kept| !kept.will_claimed);
             let delay_secs = inner.will.as_ref().filter(|_| waits).map(|will| will.delay_secs.min(inner.expiry_secs));
@@ -439,7 +468,7 @@ impl Core {
     /// Ends a session: its subscriptions, its queue, its identity. A will that still waits is published now
     /// [MQTT-3.1.3-9].
     pub(crate) fn terminate(self: &Arc<Self>, entry: &Arc<Entry>, reason: &str) {
-        let (filters, will, info, shared, waiting) = {
+        let (filters, will, info, shared, mut waiting, inflight_count) = {
             let mut inner = entry.inner.lock();
             if inner.ended {
                 return;
@@ -450,15 +479,15 @@ impl Core {
             let is_shared = |delivery: &Delivery| delivery.ticket.is_some();
             let mut shared = inner.outbound.take_unacknowledged(is_shared);
             shared.extend(inner.queue.take_if(is_shared));
-            let mut waiting = 0;
+            let (mut waiting, mut inflight_count) = (Queue::default(), 0);
             // What a durable session holds is let go when the log has its end.
             if !entry.durable {
-                waiting = inner.queue.len() + inner.outbound.len();
-                inner.queue = Default::default();
+                inflight_count = inner.outbound.len();
+                waiting = std::mem::take(&mut inner.queue);
                 inner.outbound = Default::default();
                 inner.subscriptions = Default::default();
             }
-            (filters, inner.claim_will(), inner.info.clone(), shared, waiting)
+            (filters, inner.claim_will(), inner.info.clone(), shared, waiting, inflight_count)
         };
         self.registry.remove(entry);
         for filter in &filters {
@@ -468,7 +497,10 @@ impl Core {
             }
         }
         self.hand_on_all(shared, entry, &info, Dropped::SessionEnded);
-        self.counters.dropped(Dropped::SessionEnded, waiting as u64);
+        while let Some(delivery) = waiting.pop_front() {
+            self.drop_delivery(&delivery, &info, Dropped::SessionEnded);
+        }
+        self.counters.dropped(Dropped::SessionEnded, inflight_count as u64);
         self.counters.add(Metric::SessionTerminated, 1);
         if let Some(will) = will {
             self.publish_will(*will, will_of(entry));

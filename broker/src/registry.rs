@@ -13,8 +13,8 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use crate::codec::{Reason, SubscribeOptions};
-use crate::numbers::Count;
 use crate::connection::Waits;
+use crate::numbers::Count;
 use crate::session::{Inbound, Kept, Outbound, Queue, ToSend};
 
 /// One session: its identity, which never changes, and its state.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use model::Qos;
 
@@ -104,6 +105,28 @@ pub struct Settings {
     pub snapshot_bytes: u64,
     /// Bytes of messages waiting to be written to the log; at the bound publishers wait. Default 64 MiB.
     pub log_pending_bytes_max: usize,
+    /// How often the broker publishes what it says about itself to `$SYS`, milliseconds; 0 = never. Default 60,000 (manual
+    /// §5.20 `broker.sys_interval`).
+    pub sys_interval_ms: u64,
+    /// How often it publishes its time and uptime there, milliseconds; 0 = not between the former. Default 30,000.
+    pub sys_heartbeat_ms: u64,
+    /// A timer that is late by more than this is told on `$SYS/…/sysmon/long_schedule`, milliseconds; 0 = never. Default 240
+    /// (manual §5.21 `sysmon.long_schedule`).
+    pub sysmon_long_schedule_ms: u64,
+    /// Alarms that are over and kept for showing. Default 1,000.
+    pub alarm_history_max: usize,
+    /// Share of a bound at which an alarm says so, percent. Default 90.
+    pub alarm_high_percent: u8,
+    /// Share of a bound below which that alarm is over, percent. Default 80.
+    pub alarm_low_percent: u8,
+    /// Folder of the traces' files; `None` = no traces. Default none.
+    pub trace_folder: Option<PathBuf>,
+    /// Traces, those included that have ended and still have their file. Default 30.
+    pub trace_count_max: usize,
+    /// Bytes of one trace's file; a trace that reaches them ends. Default 64 MiB.
+    pub trace_bytes_max: u64,
+    /// Longest time a trace runs, seconds; also what it runs when nobody says. Default 3,600.
+    pub trace_duration_max_secs: u32,
     /// SUBACK code of a refused subscription for MQTT 5. Default 0x87 (Not authorized).
     pub subscribe_refused_code: u8,
 }
@@ -230,6 +253,16 @@ impl Default for Settings {
             log_bytes_max: 1 << 30,
             snapshot_bytes: 64 << 20,
             log_pending_bytes_max: 64 << 20,
+            sys_interval_ms: 60_000,
+            sys_heartbeat_ms: 30_000,
+            sysmon_long_schedule_ms: 240,
+            alarm_history_max: 1_000,
+            alarm_high_percent: 90,
+            alarm_low_percent: 80,
+            trace_folder: None,
+            trace_count_max: 30,
+            trace_bytes_max: 64 << 20,
+            trace_duration_max_secs: 3_600,
             subscribe_refused_code: 0x87,
         }
     }

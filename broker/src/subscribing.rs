@@ -11,7 +11,8 @@ use crate::node::Core;
 use crate::numbers::{Dropped, Stat};
 use crate::registry::{Entry, Subscribed};
 use crate::router::Ticket;
-use crate::topics::split_share;
+use crate::sys;
+use crate::topics::{effective_filter, split_share};
 
 /// What became of a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,9 +90,8 @@ impl Core {
     /// A subscription is there; for the numbers.
     pub(crate) fn count_subscription(&self, filter: &str) {
         self.counters.subscriptions.add(1);
-        if split_share(filter).is_some() {
-            self.counters.shared_subscriptions.add(1);
-        }
+        self.counters.shared_subscriptions.add(u64::from(split_share(filter).is_some()));
+        self.counters.system_subscriptions.add(u64::from(sys::is_system(effective_filter(filter))));
         for stat in [Stat::Subscriptions, Stat::SharedSubscriptions, Stat::Suboptions, Stat::Subscribers] {
             self.stat(stat);
         }
@@ -126,9 +126,8 @@ impl Core {
     /// A subscription is no more; for the numbers.
     pub(crate) fn forget_subscription(&self, filter: &str) {
         self.counters.subscriptions.sub(1);
-        if split_share(filter).is_some() {
-            self.counters.shared_subscriptions.sub(1);
-        }
+        self.counters.shared_subscriptions.sub(u64::from(split_share(filter).is_some()));
+        self.counters.system_subscriptions.sub(u64::from(sys::is_system(effective_filter(filter))));
     }
 
     /// A stat now; its peak takes the value into account.

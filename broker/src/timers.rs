@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use crate::codec::Reason;
 use crate::node::{Core, Phase, will_of};
 use crate::registry::{Entry, Link};
+use crate::sys;
 
 /// Grain of the timers, milliseconds.
 const TICK_MS: i64 = 200;
@@ -60,6 +61,8 @@ pub(crate) async fn run(core: Arc<Core>) {
     let mut tick = tokio::time::interval(Duration::from_millis(TICK_MS.unsigned_abs()));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut ticks = 0u64;
+    let (mut due, mut watch) = (sys::Due::default(), sys::Watch::default());
+    let mut last_ms = core.monotonic_ms();
     loop {
         tokio::select! {
             _ = tick.tick() => {}
@@ -69,10 +72,24 @@ pub(crate) async fn run(core: Arc<Core>) {
             }
         }
         ticks += 1;
+        let now_ms = core.monotonic_ms();
+        tell_if_late(&core, now_ms - last_ms - TICK_MS);
+        last_ms = now_ms;
         fire_due(&core);
         if ticks.is_multiple_of(RETAINED_TICKS) {
             core.retained.write().expire(core.now_ms());
         }
+        sys::tick(&core, &mut due);
+        watch.tick(&core);
+        core.traces.end_due(core.now_ms());
+    }
+}
+
+/// A tick that comes late by much: the server's threads had no time for it.
+fn tell_if_late(core: &Core, late_ms: i64) {
+    let late_max_ms = core.settings.sysmon_long_schedule_ms;
+    if late_max_ms > 0 && late_ms > i64::try_from(late_max_ms).unwrap_or(i64::MAX) {
+        core.announce_sysmon("long_schedule", &serde_json::json!({"late_ms": late_ms, "ts": core.now_ms() / 1000}));
     }
 }
 

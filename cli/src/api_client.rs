@@ -86,6 +86,40 @@ impl ApiClient {
         Ok(rows)
     }
 
+    /// A list that goes on by cursor, at most `limit` of it.
+    pub async fn list_after(&self, path: &[&str], query: &[(&str, &str)], limit: usize) -> Result<Vec<Json>, Failure> {
+        let limit = limit.min(LIST_ROWS_MAX);
+        let (mut rows, mut after) = (Vec::new(), None::<String>);
+        while rows.len() < limit {
+            let page = PAGE_ROWS.min(limit - rows.len()).to_string();
+            let mut query = query.to_vec();
+            query.push(("limit", page.as_str()));
+            query.extend(after.iter().map(|after| ("after", after.as_str())));
+            let (status, mut answer) = self.exchange(Method::GET, path, &query, None).await?;
+            refuse(status, &answer)?;
+            let Some(Json::Array(found)) = answer.get_mut("data").map(Json::take) else {
+                return Err(Failure::new(Exit::Failed, "the server answered with something that is no list"));
+            };
+            rows.extend(found);
+            match answer.get("next").and_then(Json::as_str) {
+                Some(next) => after = Some(next.to_owned()),
+                None => break,
+            }
+        }
+        Ok(rows)
+    }
+
+    /// An answer that is no JSON, such as a file.
+    pub async fn bytes(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Vec<u8>, Failure> {
+        let response = self.send(Method::GET, path, query, None).await?;
+        let status = response.status().as_u16();
+        let bytes = response.bytes().await.map_err(|error| self.unreachable(&error))?;
+        if status >= 400 {
+            refuse(status, &serde_json::from_slice(&bytes).unwrap_or_default())?;
+        }
+        Ok(bytes.to_vec())
+    }
+
     /// A plain text answer, such as `/status`. No credentials are sent.
     pub async fn text(&self, path: &[&str]) -> Result<(u16, String), Failure> {
         let request = self.http.get(self.address(path, &[])?);
@@ -117,6 +151,17 @@ impl ApiClient {
         query: &[(&str, &str)],
         body: Option<&Json>,
     ) -> Result<Json, Failure> {
+        let (status, answer) = self.exchange(method, path, query, body).await?;
+        unwrap_answer(status, answer)
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: Option<&Json>,
+    ) -> Result<reqwest::Response, Failure> {
         let mut request = self.http.request(method, self.address(path, query)?);
         if let Some((id, secret)) = &self.target.credentials {
             request = request.basic_auth(id, Some(secret));
@@ -125,11 +170,23 @@ impl ApiClient {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
-        let status = response.status().as_u16();
-        let text = response.text().await.map_err(|error| self.unreachable(&error))?;
-        if status == 401 {
+        if response.status().as_u16() == 401 {
             return Err(self.unauthorized());
         }
+        Ok(response)
+    }
+
+    /// HTTP status and JSON of the answer.
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: Option<&Json>,
+    ) -> Result<(u16, Json), Failure> {
+        let response = self.send(method, path, query, body).await?;
+        let status = response.status().as_u16();
+        let text = response.text().await.map_err(|error| self.unreachable(&error))?;
         let answer: Json = serde_json::from_str(&text).map_err(|_| {
             let start: String = text.chars().take(200).collect();
             Failure::new(
@@ -137,7 +194,7 @@ impl ApiClient {
                 format!("{} answered HTTP {status} and no JSON; is it a weir server? {start}", self.target.url),
             )
         })?;
-        unwrap_answer(status, answer)
+        Ok((status, answer))
     }
 
     fn unauthorized(&self) -> Failure {
@@ -168,13 +225,20 @@ impl ApiClient {
 
 /// `{"code":0,"data":…}` and HTTP 200 with another code (version 3), or an HTTP error with a problem (native).
 fn unwrap_answer(status: u16, mut answer: Json) -> Result<Json, Failure> {
+    refuse(status, &answer)?;
+    if answer.get("data").is_none() && answer.get("code").is_none() {
+        return Ok(answer);
+    }
+    Ok(answer.get_mut("data").map_or(Json::Null, Json::take))
+}
+
+/// The refusal in an answer, if it is one.
+fn refuse(status: u16, answer: &Json) -> Result<(), Failure> {
     let code = answer.get("code").and_then(Json::as_i64);
     let refused = match code {
         Some(0) => None,
         Some(code) => Some(code),
         None if status >= 400 => Some(i64::from(status)),
-        // The native API wraps its data too, without a code.
-        None if answer.get("data").is_none() => return Ok(answer),
         None => None,
     };
     if let Some(code) = refused {
@@ -191,7 +255,7 @@ fn unwrap_answer(status: u16, mut answer: Json) -> Result<Json, Failure> {
             answer.get("diagnostics").and_then(Json::as_array).into_iter().flatten().filter_map(place).collect();
         return Err(Failure { places, ..Failure::new(exit, message) });
     }
-    Ok(answer.get_mut("data").map_or(Json::Null, Json::take))
+    Ok(())
 }
 
 /// Where in the SQL a diagnostic points; `None` for those about something else.

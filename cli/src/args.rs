@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use crate::broker_args::*;
+
 /// weir: SQL rules over MQTT, into databases, queues, lakes and webhooks.
 #[derive(Debug, Parser)]
 #[command(name = "weir", version, propagate_version = true, arg_required_else_help = true, max_term_width = 110)]
@@ -118,6 +120,35 @@ pub enum Command {
     /// Connected MQTT clients
     #[command(subcommand)]
     Clients(ClientsCommand),
+    /// What the server keeps for each MQTT client, connected or not
+    #[command(subcommand)]
+    Sessions(SessionsCommand),
+    /// Who subscribes to what
+    #[command(subcommand)]
+    Subscriptions(SubscriptionsCommand),
+    /// Topic filters that somebody subscribes to
+    #[command(subcommand, visible_alias = "topics")]
+    Routes(RoutesCommand),
+    /// Where the server listens for MQTT
+    Listeners {
+        /// What to do
+        #[command(subcommand)]
+        command: Option<ListenersCommand>,
+    },
+    /// The broker: version and uptime, or its numbers
+    Broker {
+        /// Which numbers
+        #[command(subcommand)]
+        command: Option<BrokerCommand>,
+    },
+    /// Conditions that somebody should know of
+    #[command(subcommand)]
+    Alarms(AlarmsCommand),
+    /// Traces: what one client, topic or address does, written to a file
+    #[command(subcommand)]
+    Trace(TraceCommand),
+    /// Publish a message
+    Pub(PubArgs),
     /// Whether the server is up
     Status,
     /// The server configuration
@@ -381,23 +412,6 @@ pub struct LettersArgs {
     /// Only of this rule
     #[arg(long, requires = "all", value_name = "RULE")]
     pub rule: Option<String>,
-}
-
-/// `weir clients …`
-#[derive(Debug, Subcommand)]
-pub enum ClientsCommand {
-    /// List connected clients
-    List,
-    /// Show one client
-    Show {
-        /// Client id
-        id: String,
-    },
-    /// Disconnect a client
-    Kick {
-        /// Client id
-        id: String,
-    },
 }
 
 /// `weir config …`

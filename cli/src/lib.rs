@@ -8,6 +8,7 @@
 
 mod api_client;
 pub mod args;
+mod broker_args;
 mod commands;
 mod credentials;
 mod exit;

@@ -10,6 +10,7 @@ pub mod client;
 pub mod clock;
 pub mod codec;
 pub mod event;
+pub mod manage;
 pub mod message;
 pub mod ports;
 pub mod row;

@@ -184,6 +184,46 @@ sections! {
         /// Bytes of messages that wait to be written; at the bound publishers wait.
         pending_bytes_max: ByteSize = "64MB",
     }
+    /// What the broker says about itself on `$SYS` (manual §4.17, §5.20).
+    broker: Broker {
+        /// How often everything is published there; 0s = never. While nobody subscribes to `$SYS`, nothing is made.
+        sys_interval: Duration = "1m",
+        /// How often uptime and time are published in between; 0s = not.
+        sys_heartbeat: Duration = "30s",
+        /// A timer that is late by more than this is told on `$SYS/…/sysmon/long_schedule`; 0s = never.
+        long_schedule: Duration = "240ms",
+    }
+    /// Alarms of the broker about its own bounds.
+    alarms: Alarms {
+        /// Alarms that are over and kept for showing; the oldest are forgotten.
+        history_max: usize = "1000",
+        /// Share of a bound (connections, sessions, retained messages and their bytes) at which an alarm says so, percent.
+        high_percent: u8 = "90",
+        /// Share of the bound below which that alarm is over, percent.
+        low_percent: u8 = "80",
+    }
+    /// The watch over the machine (manual §5.21), on systems with `/proc`. Between the two marks an alarm stays as it is.
+    os_mon: OsMon {
+        /// How often is looked; at least a second.
+        check_interval: Duration = "60s",
+        /// Use of all processors together at which an alarm says so, percent.
+        cpu_high_percent: u8 = "80",
+        /// Use below which that alarm is over, percent.
+        cpu_low_percent: u8 = "60",
+        /// Use of the machine's memory at which an alarm says so, percent.
+        memory_high_percent: u8 = "70",
+        /// Use below which that alarm is over, percent.
+        memory_low_percent: u8 = "65",
+    }
+    /// Traces of clients and topics to files in the folder `trace` of the data folder (manual §4.18).
+    trace: Trace {
+        /// Traces, those that have ended and still have their file included.
+        count_max: usize = "30",
+        /// Bytes of one trace's file; a trace that reaches them ends.
+        bytes_max: ByteSize = "64MB",
+        /// Longest time a trace runs; also what it runs when nobody says.
+        duration_max: Duration = "1h",
+    }
     /// The HTTP API.
     api: Api {
         /// Address to listen on. Every request except `/status`, `/livez`, `/readyz` and `/healthz` needs credentials; the first start

@@ -1,13 +1,16 @@
 //! The native API: what version 3 has no words for. Answers are `{"data": …}`, refusals RFC 9457 problems.
 
+mod broker;
+mod clients;
 mod dead_letters;
 mod pipelines;
 mod query;
 mod resources;
 mod rules;
+mod traces;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 
 use crate::state::Shared;
 
@@ -22,4 +25,22 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/pipelines/apply", post(pipelines::apply))
         .route("/resources/{id}/check", post(resources::check))
         .route("/rules/{id}/inspections", get(rules::inspections))
+        .route("/broker", get(broker::about))
+        .route("/stats", get(broker::stats))
+        .route("/metrics", get(broker::metrics))
+        .route("/listeners", get(broker::listeners))
+        .route("/clients", get(clients::list))
+        .route("/clients/{id}", get(clients::show).delete(clients::kick))
+        .route("/subscriptions", get(clients::subscriptions).post(clients::subscribe))
+        .route("/subscriptions/remove", post(clients::unsubscribe))
+        .route("/routes", get(clients::routes))
+        .route("/topics", get(clients::routes))
+        .route("/publish", post(clients::publish))
+        .route("/alarms", get(broker::alarms))
+        .route("/alarms/history", get(broker::alarm_history).delete(broker::clear_alarm_history))
+        .route("/alarms/{name}", delete(broker::deactivate_alarm))
+        .route("/traces", get(traces::list).post(traces::start))
+        .route("/traces/{name}", delete(traces::remove))
+        .route("/traces/{name}/stop", post(traces::stop))
+        .route("/traces/{name}/log", get(traces::log))
 }

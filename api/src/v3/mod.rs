@@ -4,12 +4,16 @@
 //! and nowhere else.
 
 pub(crate) mod actions;
+pub(crate) mod alarms;
 pub(crate) mod clients;
+pub(crate) mod mqtt;
+pub(crate) mod nodes;
 pub(crate) mod resources;
 pub(crate) mod rules;
+pub(crate) mod subscriptions;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{delete, get, post};
 
 use crate::state::Shared;
 
@@ -27,6 +31,54 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/resources", get(resources::list).post(resources::create))
         .route("/resources/{id}", get(resources::show).post(resources::start).delete(resources::remove))
         .route("/resource_status/{id}", get(resources::status))
+        .merge(of_broker())
+        .merge(of_clients())
+}
+
+/// The broker as a whole.
+fn of_broker() -> Router<Shared> {
+    Router::new()
+        .route("/nodes", get(nodes::list))
+        .route("/nodes/{node}", get(nodes::show))
+        .route("/brokers", get(nodes::brokers))
+        .route("/brokers/{node}", get(nodes::show_broker))
+        .route("/listeners", get(nodes::listeners))
+        .route("/nodes/{node}/listeners", get(nodes::listeners_on))
+        .route("/stats", get(nodes::stats))
+        .route("/nodes/{node}/stats", get(nodes::stats_on))
+        .route("/metrics", get(nodes::metrics))
+        .route("/nodes/{node}/metrics", get(nodes::metrics_on))
+        .route("/alarms/present", get(alarms::present))
+        .route("/alarms/present/{node}", get(alarms::present_on))
+        .route("/alarms/history", get(alarms::history))
+        .route("/alarms/history/{node}", get(alarms::history_on))
+}
+
+/// Its clients, and what can be done for them.
+fn of_clients() -> Router<Shared> {
+    Router::new()
         .route("/connections", get(clients::list))
         .route("/connections/{id}", get(clients::show).delete(clients::kick))
+        .route("/connection/username/{username}", get(clients::by_username))
+        .route("/nodes/{node}/connections", get(clients::list_on))
+        .route("/nodes/{node}/connections/{id}", get(clients::show_on))
+        .route("/nodes/{node}/connection/username/{username}", get(clients::by_username_on))
+        .route("/sessions", get(clients::sessions))
+        .route("/sessions/{id}", get(clients::show_session))
+        .route("/sessions/persistent/{id}", delete(clients::clean))
+        .route("/nodes/{node}/sessions", get(clients::sessions_on))
+        .route("/nodes/{node}/sessions/{id}", get(clients::show_session_on))
+        .route("/nodes/{node}/sessions/persistent/{id}", delete(clients::clean_on))
+        .route("/subscriptions", get(subscriptions::list))
+        .route("/subscriptions/{id}", get(subscriptions::of_client))
+        .route("/nodes/{node}/subscriptions", get(subscriptions::list_on))
+        .route("/nodes/{node}/subscriptions/{id}", get(subscriptions::of_client_on))
+        .route("/routes", get(subscriptions::routes))
+        .route("/routes/{*topic}", get(subscriptions::show_route))
+        .route("/mqtt/publish", post(mqtt::publish_one))
+        .route("/mqtt/subscribe", post(mqtt::subscribe_one))
+        .route("/mqtt/unsubscribe", post(mqtt::unsubscribe_one))
+        .route("/mqtt/publish_batch", post(mqtt::publish_batch))
+        .route("/mqtt/subscribe_batch", post(mqtt::subscribe_batch))
+        .route("/mqtt/unsubscribe_batch", post(mqtt::unsubscribe_batch))
 }

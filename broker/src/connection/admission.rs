@@ -150,11 +150,7 @@ impl Connection {
     }
 
     /// Answers a PUBREL once the log has it.
-    pub(super) fn complete_later(
-        &mut self,
-        packet_id: u16,
-        stored: oneshot::Receiver<Stored>,
-    ) -> Result<(), End> {
+    pub(super) fn complete_later(&mut self, packet_id: u16, stored: oneshot::Receiver<Stored>) -> Result<(), End> {
         let answer = Answer::Recorded(stored, Reason::SUCCESS);
         self.pending.push_back(PendingAck { packet_id, qos: Qos::ExactlyOnce, is_release: true, answer });
         self.settle_admissions()

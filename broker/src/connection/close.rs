@@ -13,6 +13,7 @@ use super::inbox::try_read;
 use crate::codec::{Disconnect, Packet, Reason};
 use crate::durable::Record;
 use crate::numbers::Metric;
+use crate::trace::Line;
 
 /// Bytes that a lingering close throws away before it gives up on the client.
 const DRAIN_BYTES_MAX: usize = 16 << 20;
@@ -31,7 +32,13 @@ impl Connection {
         self.core.connection_ended(&self.entry, &self.link, end.voids_will());
         self.core.counters.add(Metric::ClientDisconnected, 1);
         let (reason, code) = end.event();
-        self.core.emit_disconnected(&self.info, reason, code);
+        self.core.trace(Some(&self.info), Line::Closed(reason));
+        self.core.emit_disconnected(&self.info, reason, code, self.farewell.as_deref());
+        self.core.announce_disconnected(&self.info, reason);
+        if end == End::Server(Reason::QUOTA_EXCEEDED) {
+            let facts = serde_json::json!({"clientid": self.info.client_id, "ts": self.core.now_ms() / 1000});
+            self.core.announce_sysmon("busy_port", &facts);
+        }
         if let End::Fault(error) = end {
             self.core.counters.protocol_errors.add(1);
             tracing::debug!(client_id = ?self.info.client_id, %error, "connection ended for an error of the client");

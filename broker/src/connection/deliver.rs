@@ -14,6 +14,7 @@ use crate::events::Fields;
 use crate::numbers::{Dropped, Metric};
 use crate::router::Envelope;
 use crate::session::{Delivery, ToSend};
+use crate::trace::Line;
 
 /// Messages taken from the session under one lock.
 const BATCH: usize = 64;
@@ -53,7 +54,8 @@ impl Connection {
         {
             let Some(delivery) = self.retained_backlog.pop_front() else { break };
             let dropped = inner.queue.push(delivery, limits);
-            self.core.counters.dropped(Dropped::QueueFull, dropped.len() as u64);
+            inner.dropped_count += dropped.len() as u64;
+            dropped.iter().for_each(|delivery| self.core.drop_delivery(delivery, &self.info, Dropped::QueueFull));
         }
         let mut bytes = self.outbox.len() - self.outbox_sent;
         while batch.len() < BATCH && bytes < self.core.settings.write_buffer_bytes {
@@ -132,6 +134,7 @@ impl Connection {
         self.core.counters.add(Metric::of_sent_message(delivery.qos), 1);
         self.core.counters.add(Metric::MessagesBytesSent, message.payload.len() as u64);
         self.link.sent_count.fetch_add(1, Ordering::Relaxed);
+        self.core.trace(Some(&self.info), Line::Delivered(message, delivery.qos, packet_id));
         self.core.emit(EventKind::MessageDelivered, || Fields::of_delivery(message, &self.info));
         Ok(())
     }

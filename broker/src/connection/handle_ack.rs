@@ -4,8 +4,8 @@ use model::EventKind;
 
 use super::Connection;
 use super::end::End;
-use crate::codec::{Packet, Puback, Pubcomp, Pubrec, Pubrel, Reason};
-use crate::events::Fields;
+use crate::codec::{Packet, Properties, Puback, Pubcomp, Pubrec, Pubrel, Reason};
+use crate::events::{Fields, properties_value};
 use crate::numbers::Metric;
 use crate::session::Delivery;
 
@@ -16,7 +16,7 @@ impl Connection {
         }
         let acknowledged = self.core.puback(&self.entry, packet.packet_id)?;
         self.missed(acknowledged.is_none(), Metric::PacketsPubackMissed);
-        self.acked(acknowledged.as_ref());
+        self.acked(acknowledged.as_ref(), &packet.properties);
         Ok(())
     }
 
@@ -26,7 +26,7 @@ impl Connection {
         }
         let outcome = self.core.pubrec(&self.entry, packet.packet_id, packet.reason.is_error())?;
         self.missed(outcome.acknowledged.is_none(), Metric::PacketsPubrecMissed);
-        self.acked(outcome.acknowledged.as_ref());
+        self.acked(outcome.acknowledged.as_ref(), &packet.properties);
         if outcome.pubrel { self.send(&Packet::Pubrel(Pubrel::new(packet.packet_id, Reason::SUCCESS))) } else { Ok(()) }
     }
 
@@ -60,10 +60,14 @@ impl Connection {
         }
     }
 
-    fn acked(&self, acknowledged: Option<&Delivery>) {
+    fn acked(&self, acknowledged: Option<&Delivery>, properties: &Properties) {
         if let Some(delivery) = acknowledged {
             let message = &delivery.outgoing.message;
-            self.core.emit(EventKind::MessageAcked, || Fields::of_delivery(message, &self.info));
+            self.core.emit(EventKind::MessageAcked, || {
+                let mut fields = Fields::of_delivery(message, &self.info);
+                fields.put("puback_props", properties_value(Some(properties)));
+                fields
+            });
         }
     }
 }

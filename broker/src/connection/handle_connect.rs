@@ -19,6 +19,7 @@ use crate::registry::{Entry, Full, Link, Will};
 use crate::session::Kept;
 use crate::timers::Timer;
 use crate::topics::{Destination, effective_filter};
+use crate::trace::Line;
 
 /// How a CONNECT is refused.
 pub(super) enum Refusal {
@@ -50,11 +51,15 @@ impl Connection {
         let assigned = check(core, &mut connect)?;
         let mut info = client_info(core, &connect, peer, local);
         let login = Login { client: Arc::new(info.clone()), password: connect.password.take() };
-        let superuser = match core.ports.authenticate.authenticate(login).await {
+        core.trace(Some(&info), Line::Connect);
+        let verdict = core.ports.authenticate.authenticate(login).await;
+        core.emit_authenticated(&info, &verdict);
+        let superuser = match verdict {
             Verdict::Allow { superuser } => superuser,
             refused => {
                 let reason = refusal(&refused);
-                core.emit_connack(&info, reason);
+                core.trace(Some(&info), Line::Connack(reason));
+                core.emit_connack(&info, reason, &connect.properties);
                 return Err(reason.into());
             }
         };
@@ -82,6 +87,7 @@ impl Connection {
             pending: VecDeque::new(),
             unreleased_count: 0,
             aliases: None,
+            farewell: None,
             retained_backlog: VecDeque::new(),
         };
         connection.welcome(&connect, assigned, session_present).await;
@@ -105,9 +111,10 @@ impl Connection {
             self.core.timers.set(due_ms, Timer::KeepAlive(Arc::downgrade(&self.link)));
         }
         let kind = if session_present { EventKind::SessionResumed } else { EventKind::SessionCreated };
-        self.core.emit_connack(&self.info, Reason::SUCCESS);
+        self.core.emit_connack(&self.info, Reason::SUCCESS, &connect.properties);
         self.core.emit_session(kind, &self.info, None);
-        self.core.emit_connected(&self.info, self.window);
+        self.core.emit_connected(&self.info, self.window, &connect.properties);
+        self.core.announce_connected(&self.info);
         self.subscribe_by_proxy().await;
     }
 
@@ -120,9 +127,15 @@ impl Connection {
                 self.core.subscribers.came_online(&filter, &self.entry);
             } else if self.entry.durable {
                 self.core.subscribers.remove(&filter, &self.entry);
+                let qos =
+                    self.entry.inner.lock().subscriptions.get(&filter).map_or(0, |known| known.options.qos as i64);
+                let removed = [(filter.clone(), qos)];
+                self.core.emit_subscribed(EventKind::SessionUnsubscribed, &self.info, &removed, &Properties::default());
                 revoked.push(filter);
-            } else {
-                self.core.remove_subscription(&self.entry, &filter);
+            } else if let Some(known) = self.core.remove_subscription(&self.entry, &filter) {
+                let removed = [(filter, known.options.qos as i64)];
+                let none = Properties::default();
+                self.core.emit_subscribed(EventKind::SessionUnsubscribed, &self.info, &removed, &none);
             }
         }
         if self.entry.durable && !revoked.is_empty() {
@@ -190,7 +203,7 @@ fn client_info(core: &Core, connect: &Connect, peer: SocketAddr, local: SocketAd
     }
 }
 
-fn refusal(verdict: &Verdict) -> Reason {
+pub(crate) fn refusal(verdict: &Verdict) -> Reason {
     match verdict {
         Verdict::BadCredentials => Reason::BAD_USERNAME_OR_PASSWORD,
         Verdict::Unavailable => Reason::SERVER_UNAVAILABLE,

@@ -14,6 +14,9 @@ impl Connection {
             let secs = secs.min(self.core.settings.session_expiry_max_secs);
             inner.set_expiry(secs, &self.core.counters.persistent_sessions);
         }
+        if !packet.properties.0.is_empty() {
+            self.farewell = Some(Box::new(packet.properties.clone()));
+        }
         End::Client(packet.reason)
     }
 }

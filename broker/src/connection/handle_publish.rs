@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use model::ports::{Access, Admission};
+use bytes::Bytes;
+use model::ports::Access;
 use model::{Message, MessageId, Origin, ProtocolVersion, PublishProperties, Qos, Str};
 
 use super::Connection;
@@ -34,21 +35,9 @@ impl Connection {
         };
         // The server's own topics are closed to clients whatever the authorizer says.
         if topic.starts_with('$') || !self.core.allows(&self.info, Access::Publish, &topic).await {
-            return self.deny(&header, topic);
+            return self.deny(&header, topic, payload);
         }
-        let received_at_ms = self.core.now_ms();
-        let message = Message {
-            id: MessageId::next(received_at_ms),
-            topic,
-            payload,
-            qos,
-            retain: header.retain,
-            dup: header.dup,
-            publisher: Some(self.info.clone()),
-            properties: travelling(&header.properties),
-            received_at_ms,
-            origin: Origin::Client,
-        };
+        let message = self.message(&header, topic, payload);
         if let Some(secs) = delay_secs {
             let kept = self.core.delay(message, secs);
             let reason = if kept { Reason::SUCCESS } else { Reason::QUOTA_EXCEEDED };
@@ -73,6 +62,22 @@ impl Connection {
             self.core.wait_for_relief(&entry).await;
         }
         Ok(())
+    }
+
+    fn message(&self, header: &PublishHeader, topic: Str, payload: Bytes) -> Message {
+        let received_at_ms = self.core.now_ms();
+        Message {
+            id: MessageId::next(received_at_ms),
+            topic,
+            payload,
+            qos: header.qos,
+            retain: header.retain,
+            dup: header.dup,
+            publisher: Some(self.info.clone()),
+            properties: travelling(&header.properties),
+            received_at_ms,
+            origin: Origin::Client,
+        }
     }
 
     /// The topic name with its alias resolved (MQTT 5.0 §3.3.2.3.4).
@@ -164,9 +169,9 @@ impl Connection {
     }
 
     /// The client may not publish there.
-    fn deny(&mut self, header: &PublishHeader, topic: Str) -> Result<(), End> {
-        self.core.counters.dropped(Dropped::PublishDenied, 1);
+    fn deny(&mut self, header: &PublishHeader, topic: Str, payload: Bytes) -> Result<(), End> {
         tracing::debug!(client_id = ?self.info.client_id, ?topic, "publish denied");
+        self.core.drop_message(&self.message(header, topic, payload), Dropped::PublishDenied);
         self.refuse(header, Reason::NOT_AUTHORIZED)
     }
 

@@ -15,6 +15,7 @@ use crate::router::Outgoing;
 use crate::session::Delivery;
 use crate::subscribing::Added;
 use crate::topics::effective_filter;
+use crate::trace::Line;
 
 /// A subscription that was not refused.
 struct Wanted {
@@ -30,6 +31,8 @@ impl Connection {
         }
         self.core.counters.add(Metric::ClientSubscribe, packet.filters.len() as u64);
         let identifier = packet.identifier();
+        let asked = packet.filters.iter().map(|Filter { filter, options }| (filter.as_str(), options.qos));
+        self.core.emit_asked(EventKind::ClientSubscribe, &self.info, asked, &packet.properties);
         let mut reasons = Vec::with_capacity(packet.filters.len());
         let mut granted = Vec::new();
         let mut wanted: Vec<Wanted> = Vec::new();
@@ -53,7 +56,7 @@ impl Connection {
             self.want_retained(&filter, subscribed, is_new);
             granted.push((filter, subscribed.options.qos as i64));
         }
-        self.core.emit_subscriptions(EventKind::ClientSubscribe, EventKind::SessionSubscribed, &self.info, &granted);
+        self.core.emit_subscribed(EventKind::SessionSubscribed, &self.info, &granted, &packet.properties);
         let packet_id = packet.packet_id;
         self.send(&Packet::Suback(Suback { packet_id, properties: Properties::default(), reasons }))
     }
@@ -79,7 +82,8 @@ impl Connection {
                 continue;
             }
             self.want_retained(&filter, subscribed, is_new);
-            core.emit_subscribed(&self.info, &filter, *qos as i64);
+            let made = [(filter, *qos as i64)];
+            core.emit_subscribed(EventKind::SessionSubscribed, &self.info, &made, &Properties::default());
         }
     }
 
@@ -96,18 +100,14 @@ impl Connection {
 
     /// Takes one subscription in, after `before` of the same packet; `true`: it is new. That of a durable session is not in
     /// force yet.
-    async fn subscribe_one(
-        &mut self,
-        filter: &Str,
-        subscribed: Subscribed,
-        before: &[Wanted],
-    ) -> Result<bool, Reason> {
+    async fn subscribe_one(&mut self, filter: &Str, subscribed: Subscribed, before: &[Wanted]) -> Result<bool, Reason> {
         let effective = effective_filter(filter);
         if effective.split('/').count() > self.core.settings.topic_levels_max {
             return Err(Reason::TOPIC_FILTER_INVALID);
         }
         if !self.core.allows(&self.info, Access::Subscribe, effective).await {
             tracing::debug!(client_id = ?self.info.client_id, ?filter, "subscribe denied");
+            self.core.trace(Some(&self.info), Line::Denied("subscribe", filter));
             return Err(Reason(self.core.settings.subscribe_refused_code));
         }
         if self.entry.durable {
@@ -136,7 +136,7 @@ impl Connection {
     /// everything does not push live messages out.
     fn take_retained(&mut self, filter: &str, options: SubscribeOptions, identifier: Option<u32>) {
         let room = self.core.settings.retained_backlog_max.saturating_sub(self.retained_backlog.len());
-        let mut found: Vec<Arc<Message>> = self.core.retained.read().matching(filter, room.saturating_add(1));
+        let mut found: Vec<Arc<Message>> = self.core.retained_matching(filter, room.saturating_add(1));
         if found.len() > room {
             found.truncate(room);
             self.core.counters.dropped(Dropped::RetainedBacklogFull, 1);

@@ -15,6 +15,9 @@ impl Connection {
             return Err(Error::with(Reason::QUOTA_EXCEEDED, "more filters than filters_per_packet_max").into());
         }
         self.core.counters.add(Metric::ClientUnsubscribe, packet.filters.len() as u64);
+        // The QoS of what is unsubscribed is the session's to know; the packet says none.
+        let asked = packet.filters.iter().map(|filter| (filter.as_str(), model::Qos::AtMostOnce));
+        self.core.emit_asked(EventKind::ClientUnsubscribe, &self.info, asked, &packet.properties);
         let mut reasons = Vec::with_capacity(packet.filters.len());
         let mut removed = Vec::new();
         for filter in packet.filters {
@@ -40,12 +43,7 @@ impl Connection {
             // It ends something, so only an unknown outcome can keep it from the log.
             stored.map_err(|_| End::Server(Reason::IMPLEMENTATION_SPECIFIC_ERROR))?;
         }
-        self.core.emit_subscriptions(
-            EventKind::ClientUnsubscribe,
-            EventKind::SessionUnsubscribed,
-            &self.info,
-            &removed,
-        );
+        self.core.emit_subscribed(EventKind::SessionUnsubscribed, &self.info, &removed, &packet.properties);
         let packet_id = packet.packet_id;
         self.send(&Packet::Unsuback(Unsuback { packet_id, properties: Properties::default(), reasons }))
     }

@@ -28,14 +28,16 @@ use tokio::net::TcpStream;
 
 use self::admission::PendingAck;
 use self::end::End;
-use crate::codec::{Error, Kind, Packet, Pingresp, Reason};
+use crate::codec::{Error, Kind, Packet, Pingresp, Properties, Reason};
 use crate::node::Core;
 use crate::numbers::Metric;
 use crate::registry::{Entry, Link};
 use crate::session::Delivery;
+use crate::trace::Line;
 
 pub(crate) use self::admission::{NotTaken, Waits};
 pub(crate) use self::connect::serve;
+pub(crate) use self::handle_connect::refusal;
 
 /// A connection after CONNACK.
 struct Connection {
@@ -60,6 +62,8 @@ struct Connection {
     aliases: Option<HashMap<u16, Str>>,
     /// Retained messages on their way into the queue.
     retained_backlog: VecDeque<Delivery>,
+    /// What the client said with its DISCONNECT, for the event.
+    farewell: Option<Box<Properties>>,
     /// Unacknowledged messages the client takes.
     window: u16,
     /// Largest packet the client takes, bytes.
@@ -107,7 +111,9 @@ impl Connection {
             self.core.counters.add(metric, 1);
         }
         refuse_server_packets(kind, flags, body)?;
-        match Packet::decode(kind, flags, body, self.version)? {
+        let packet = Packet::decode(kind, flags, body, self.version)?;
+        self.core.trace(Some(&self.info), Line::Received(&packet));
+        match packet {
             Packet::Publish(packet) => self.handle_publish(packet).await,
             Packet::Puback(packet) => self.handle_puback(&packet),
             Packet::Pubrec(packet) => self.handle_pubrec(&packet),
@@ -115,7 +121,10 @@ impl Connection {
             Packet::Pubcomp(packet) => self.handle_pubcomp(&packet),
             Packet::Subscribe(packet) => self.handle_subscribe(packet).await,
             Packet::Unsubscribe(packet) => self.handle_unsubscribe(packet).await,
-            Packet::Pingreq(_) => self.send(&Packet::Pingresp(Pingresp)),
+            Packet::Pingreq(_) => {
+                self.core.emit_ping(&self.info);
+                self.send(&Packet::Pingresp(Pingresp))
+            }
             Packet::Disconnect(packet) => Err(self.handle_disconnect(&packet)),
             Packet::Connect(_) => Err(Error::protocol("a second CONNECT [MQTT-3.1.0-2]").into()),
             Packet::Connack(_) | Packet::Suback(_) | Packet::Unsuback(_) | Packet::Pingresp(_) | Packet::Auth(_) => {
@@ -134,6 +143,7 @@ impl Connection {
         if let Some(metric) = Metric::of_sent(packet) {
             self.core.counters.add(metric, 1);
         }
+        self.core.trace(Some(&self.info), Line::Sent(packet));
         packet.encode(&mut self.outbox, self.version);
     }
 

@@ -6,12 +6,12 @@ use futures::StreamExt;
 use model::Message;
 use store::{Batch, Entry as LogEntry, ErrorKind, Offset, OrderedLog, ShardId, WriterId};
 
+use super::Tables;
 use super::codec::{VERSION, decode, encode};
 use super::record::Record;
 use super::snapshot::{Damage, Loading};
 use super::state::State;
 use super::writer::LOG;
-use super::Tables;
 use crate::node::Core;
 use crate::timers::Timer;
 
@@ -72,7 +72,11 @@ pub(super) async fn read(log: &dyn OrderedLog, tables: &dyn Tables) -> Result<Re
     if from > end {
         // The machine lost power with a log that was not flushed, and the snapshot was. New batches must not get offsets
         // that count as applied.
-        tracing::warn!(snapshot = from.0, log = end.0, "the session log is shorter than its snapshot; the snapshot holds");
+        tracing::warn!(
+            snapshot = from.0,
+            log = end.0,
+            "the session log is shorter than its snapshot; the snapshot holds"
+        );
         recovered.state.shorten(end);
         tables.write(recovered.state.capture()).await?;
     }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use model::ports::{Sample, SampleKind};
 use model::ClientInfo;
+use model::ports::{Sample, SampleKind};
 use tokio::sync::oneshot;
 
-use super::recover::Recovered;
 use super::record::{Attach, Record};
+use super::recover::Recovered;
 use super::{Durable, Effect, Stored, Unstored};
 use crate::node::Core;
 use crate::numbers::Dropped;

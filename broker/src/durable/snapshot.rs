@@ -253,8 +253,7 @@ impl State {
             return Err(Malformed::Invalid);
         };
         body.open_count += 1;
-        let delivery =
-            Delivery { outgoing: body.outgoing.clone(), qos, retain, identifiers, ticket: None, number };
+        let delivery = Delivery { outgoing: body.outgoing.clone(), qos, retain, identifiers, ticket: None, number };
         let mut inner = entry.inner.lock();
         match in_flight.get_mut(&number) {
             Some(place) => {
@@ -289,7 +288,12 @@ impl State {
         for (session, entry) in &self.sessions {
             let inner = entry.inner.lock();
             let Some(kept) = &inner.kept else { continue };
-            lines.push(format!("{session} {:?} {:?} {:02x?}", kept.info.client_id, kept.recorded, session_row(&inner, kept).0));
+            lines.push(format!(
+                "{session} {:?} {:?} {:02x?}",
+                kept.info.client_id,
+                kept.recorded,
+                session_row(&inner, kept).0
+            ));
             lines.push(format!("{session} subscriptions {:?}", inner.subscriptions));
             for delivery in inner.queue.iter() {
                 let Delivery { number, qos, retain, identifiers, .. } = delivery;

@@ -34,7 +34,14 @@ fn client() -> impl Strategy<Value = ClientInfo> {
     let flags = (any::<bool>(), any::<bool>(), any::<bool>());
     let facts = (any::<u16>(), any::<u32>(), any::<i64>());
     (text(), proptest::option::of(text()), version(), flags, facts, text()).prop_map(
-        |(client_id, username, version, (peer, clean_start, is_bridge), (keepalive_secs, expiry, at_ms), mountpoint)| {
+        |(
+            client_id,
+            username,
+            version,
+            (peer, clean_start, is_bridge),
+            (keepalive_secs, expiry, at_ms),
+            mountpoint,
+        )| {
             ClientInfo {
                 client_id,
                 username,

@@ -106,7 +106,8 @@ impl Writer {
         for entry in taken.iter().filter_map(|submission| submission.begins.clone()) {
             self.state.expect(entry);
         }
-        let entry = |submission: &Submission| LogEntry { shard: SHARD, version: VERSION, body: encode(&submission.record) };
+        let entry =
+            |submission: &Submission| LogEntry { shard: SHARD, version: VERSION, body: encode(&submission.record) };
         let batch = Batch { writer: self.writer, wseq: self.wseq, entries: taken.iter().map(entry).collect() };
         self.wseq += 1;
         self.under_way = Some((taken, batch.clone()));
@@ -292,7 +293,9 @@ async fn write(tables: &Arc<dyn Tables>, changes: Changes, durable: &Durable) ->
 
 /// Trims the log behind a snapshot that has been written meanwhile.
 async fn finish(core: &Core, durable: &Durable, saving: &mut Option<Saving>) {
-    let done = saving.as_mut().is_some_and(|saving| !matches!(saving.done.try_recv(), Err(oneshot::error::TryRecvError::Empty)));
+    let done = saving
+        .as_mut()
+        .is_some_and(|saving| !matches!(saving.done.try_recv(), Err(oneshot::error::TryRecvError::Empty)));
     if done && let Some(saving) = saving.take() {
         trim(core, durable, &saving).await;
     }

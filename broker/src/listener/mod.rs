@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::manage::Alarm;
+use model::{Str, Value};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -46,6 +48,8 @@ impl Bound {
     /// Accepts until the broker stops.
     pub(crate) async fn run(self, core: Arc<Core>) {
         let mut phase = core.phase.subscribe();
+        let alarm = Str::from(format!("listener_failed:{}", self.name));
+        let mut has_failed = false;
         loop {
             let accepted = tokio::select! {
                 accepted = self.socket.accept() => accepted,
@@ -55,10 +59,22 @@ impl Bound {
                 }
             };
             match accepted {
-                Ok((socket, peer)) => self.hand_over(&core, socket, peer),
+                Ok((socket, peer)) => {
+                    if has_failed {
+                        core.deactivate_alarm(&alarm);
+                        has_failed = false;
+                    }
+                    self.hand_over(&core, socket, peer);
+                }
                 Err(error) => {
                     // Out of file descriptors, or the client has gone again: the next try may do better, but not at once.
                     tracing::warn!(listener = self.name, %error, "accept failed");
+                    has_failed = true;
+                    core.activate_alarm(Alarm {
+                        name: alarm.clone(),
+                        message: format!("the listener {} cannot accept connections: {error}", self.name),
+                        details: vec![("address", Value::text(self.address.to_string()))],
+                    });
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             }

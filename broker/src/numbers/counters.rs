@@ -63,6 +63,8 @@ pub struct Counters {
     pub subscriptions: Count,
     /// Those of them that are shared.
     pub shared_subscriptions: Count,
+    /// Those of them that are below `$SYS`; while there are none, nothing is made for it.
+    pub system_subscriptions: Count,
     shards: Box<[Shard]>,
 }
 
@@ -78,6 +80,7 @@ impl Default for Counters {
             persistent_sessions: Count::default(),
             subscriptions: Count::default(),
             shared_subscriptions: Count::default(),
+            system_subscriptions: Count::default(),
             shards: (0..SHARDS).map(|_| Shard(std::array::from_fn(|_| AtomicU64::new(0)))).collect(),
         }
     }

@@ -199,7 +199,7 @@ mod tests {
             connected_at_ms: 0,
             is_superuser: false,
         });
-        let session = Arc::new(Entry::new(key, info, 0));
+        let session = Arc::new(Entry::new(key, info, 0, None));
         Member { session, options: SubscribeOptions::of_qos(Qos::AtMostOnce), identifier: None }
     }
 

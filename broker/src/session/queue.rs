@@ -109,13 +109,9 @@ impl Queue {
         Some(delivery)
     }
 
-    /// Drops what a disconnected session does not keep; returns how many messages that were.
-    pub(crate) fn drop_qos0(&mut self) -> usize {
-        let before = self.items.len();
-        self.items.retain(|delivery| delivery.qos != Qos::AtMostOnce);
-        self.qos0_count = 0;
-        self.bytes = self.items.iter().map(Delivery::cost_bytes).sum();
-        before - self.items.len()
+    /// Takes out what a disconnected session does not keep.
+    pub(crate) fn drop_qos0(&mut self) -> Vec<Delivery> {
+        self.take_if(|delivery| delivery.qos == Qos::AtMostOnce)
     }
 
     fn take_oldest_qos0(&mut self) -> Option<Delivery> {

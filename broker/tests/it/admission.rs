@@ -257,6 +257,14 @@ async fn events_carry_the_fields_of_both_generations() {
         }
     }
     use EventKind as K;
-    let expected = [K::ClientConnack, K::SessionCreated, K::ClientConnected, K::ClientSubscribe, K::SessionSubscribed];
-    assert_eq!(kinds[..5], expected);
+    let expected = [
+        K::ClientCheckAuthnComplete,
+        K::ClientConnack,
+        K::SessionCreated,
+        K::ClientConnected,
+        K::ClientSubscribe,
+        K::ClientCheckAuthzComplete,
+        K::SessionSubscribed,
+    ];
+    assert_eq!(kinds[..7], expected);
 }

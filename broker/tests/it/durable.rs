@@ -307,7 +307,10 @@ fn at_the_bound_of_the_log_only_what_is_durable_is_refused() {
         }
         v5.publish("d", "qos 0", Qos::AtMostOnce, 0).await;
         assert_eq!(text(&durable.recv_publish().await), "qos 0");
-        assert_eq!(durable.try_subscribe("more", broker::codec::SubscribeOptions::of_qos(Qos::AtLeastOnce), None).await, Reason::QUOTA_EXCEEDED);
+        assert_eq!(
+            durable.try_subscribe("more", broker::codec::SubscribeOptions::of_qos(Qos::AtLeastOnce), None).await,
+            Reason::QUOTA_EXCEEDED
+        );
         until("the acknowledgements are in the log", || handle.client("durable").unwrap().inflight_count == 0).await;
     });
 }

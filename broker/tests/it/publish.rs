@@ -130,7 +130,8 @@ async fn pubrel_frees_a_place_under_the_receive_maximum() {
 async fn clients_may_not_publish_to_topics_of_the_server() {
     let handle = start();
     let mut spy = Client::new(&handle, "spy", Version::V5).await;
-    spy.subscribe("$SYS/#", Qos::AtMostOnce).await;
+    // Not to everything below $SYS: the server has much to say there.
+    spy.subscribe("$SYS/x", Qos::AtMostOnce).await;
     let mut v5 = Client::new(&handle, "v5", Version::V5).await;
     v5.publish("$SYS/x", "x", Qos::AtLeastOnce, 1).await;
     assert_eq!(v5.recv().await, Packet::Puback(Puback::new(1, Reason::NOT_AUTHORIZED)));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use broker::codec::{Packet, Properties, Property, Puback, Publish, Reason, SubscribeOptions, Unsubscribe, Version};
 use broker::{Broker, Dropped, Handle, Metric, Ports, Settings, SharedStrategy};
+use model::manage::{ClientFilter, Manage as _, Slice};
 use model::ports::{Access, Authorize, Decision};
 use model::{ClientInfo, Qos};
 
@@ -154,7 +155,8 @@ async fn manual_4_10_an_offline_member_gets_messages_only_when_all_are() {
         away.push(member);
     }
     drop(away);
-    until("both are gone", || handle.clients(None, 10).iter().all(|client| !client.is_connected)).await;
+    let connected = ClientFilter { is_connected: Some(true), ..ClientFilter::default() };
+    until("both are gone", || handle.clients(&connected, Slice::after(None, 1)).items.is_empty()).await;
     let mut here = Client::new(&handle, "here", Version::V5).await;
     here.subscribe("$share/g/t", Qos::AtMostOnce).await;
     let mut publisher = Client::new(&handle, "p", Version::V5).await;

@@ -2,10 +2,13 @@
 
 mod actions;
 mod apply;
+mod broker;
 mod clients;
 mod dead_letters;
 mod resources;
 mod rules;
+mod subscriptions;
+mod trace;
 
 use std::io::Write;
 
@@ -36,6 +39,14 @@ async fn remote(global: &Global, command: &Command, out: Out<'_>) -> Result<(), 
         Command::ResourceTypes(command) => actions::run_types(&client, format, command, out).await,
         Command::DeadLetters(command) => dead_letters::run(&client, format, command, out).await,
         Command::Clients(command) => clients::run(&client, format, command, out).await,
+        Command::Sessions(command) => clients::run_sessions(&client, format, command, out).await,
+        Command::Subscriptions(command) => subscriptions::run(&client, format, command, out).await,
+        Command::Routes(command) => subscriptions::run_routes(&client, format, command, out).await,
+        Command::Listeners { command } => broker::run_listeners(&client, format, command.as_ref(), out).await,
+        Command::Broker { command } => broker::run(&client, format, command.as_ref(), out).await,
+        Command::Alarms(command) => broker::run_alarms(&client, format, command, out).await,
+        Command::Trace(command) => trace::run(&client, format, command, out).await,
+        Command::Pub(args) => subscriptions::publish(&client, args, out).await,
         Command::Apply(args) => apply::run(&client, format, args, out).await,
         Command::Status => status(&client, out).await,
         _ => Err(Failure::new(Exit::Usage, "this command does not talk to a server")),

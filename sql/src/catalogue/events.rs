@@ -234,7 +234,7 @@ pub const EVENTS: &[EventInfo] = &[
         kind: EventKind::ClientPing,
         v3_names: &["client.ping"],
         v5_names: &["$events/client/ping", "$events/client_ping"],
-        doc: "A client sent a PINGREQ. The broker does not raise this event yet; the testers know it.",
+        doc: "A client sent a PINGREQ.",
         groups: &[CLIENT, PEER, CONNECTION, COMMON],
     },
     EventInfo {

@@ -13,3 +13,4 @@ mod restart;
 mod sessions;
 mod sinks;
 mod support;
+mod sys;

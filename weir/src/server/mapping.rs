@@ -1,11 +1,13 @@
 //! From the configuration to what each room calls its settings.
 
+use std::path::PathBuf;
+
 use broker::{Listener, ProxySubscription, QueueFull, RetainedStorage, RewriteRule, SharedStrategy};
 use model::Qos;
 use settings::{DropWhich, Retained, Rewrite, Settings, ShareBy, Survives};
 
 /// The broker's settings.
-pub(crate) fn broker(settings: &Settings) -> broker::Settings {
+pub(crate) fn broker(settings: &Settings, trace_folder: PathBuf) -> broker::Settings {
     let mqtt = &settings.mqtt;
     let millis = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let secs = |duration: std::time::Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
@@ -68,6 +70,16 @@ pub(crate) fn broker(settings: &Settings) -> broker::Settings {
         log_bytes_max: settings.sessions.log_bytes_max.0,
         snapshot_bytes: settings.sessions.snapshot_bytes.0,
         log_pending_bytes_max: settings.sessions.pending_bytes_max.as_usize(),
+        sys_interval_ms: millis(settings.broker.sys_interval),
+        sys_heartbeat_ms: millis(settings.broker.sys_heartbeat),
+        sysmon_long_schedule_ms: millis(settings.broker.long_schedule),
+        alarm_history_max: settings.alarms.history_max,
+        alarm_high_percent: settings.alarms.high_percent,
+        alarm_low_percent: settings.alarms.low_percent,
+        trace_folder: Some(trace_folder),
+        trace_count_max: settings.trace.count_max,
+        trace_bytes_max: settings.trace.bytes_max.0,
+        trace_duration_max_secs: secs(settings.trace.duration_max),
         ..broker::Settings::default()
     }
 }

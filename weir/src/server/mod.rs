@@ -4,7 +4,7 @@
 //! Start: folder lock → API's port → store → resources → engine → pipeline files → broker → API → ready.
 //! Stop: not ready → broker (listeners, pending acknowledgements) → engine (queues drain) → resources → API.
 
-mod clients;
+mod machine;
 mod mapping;
 mod startup;
 
@@ -93,12 +93,13 @@ fn announce(server: &Server, settings: &Settings) {
 }
 
 /// Takes the rooms down. Never longer than `deadline` and the last steps' minimum.
-pub(crate) async fn stop(server: Server, deadline: Duration) {
+pub(crate) async fn stop(mut server: Server, deadline: Duration) {
     let clock = SystemClock;
     let started = clock.instant();
     let left = |end: Instant| end.saturating_duration_since(clock.instant()).max(LAST_STEP_MIN);
     let end = started + deadline;
     server.health.set(Phase::Stopping);
+    server.stop_watch();
     // Clients get at most half of the time, so that the queues have the rest.
     server.broker.stop(deadline / 2).await;
     server.close_sessions().await;

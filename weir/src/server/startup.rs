@@ -18,12 +18,13 @@ use settings::Settings;
 use store::{DataDir, Kv, LocalLog};
 use tokio::sync::oneshot;
 
-use super::clients::BrokerClients;
-use super::{clock, mapping};
+use super::{clock, machine, mapping};
 use crate::connectors;
 
 /// The folder in the data folder from which pipelines applied over HTTP may read secret files.
 const SECRETS_FOLDER: &str = "secrets";
+/// The folder in the data folder where traces are written.
+const TRACE_FOLDER: &str = "trace";
 
 /// A running server.
 pub(crate) struct Server {
@@ -33,6 +34,7 @@ pub(crate) struct Server {
     pub(crate) health: Arc<Health>,
     pub(crate) api_address: SocketAddr,
     pub(crate) credentials: PathBuf,
+    watch_stop: Option<oneshot::Sender<()>>,
     api_stop: Option<oneshot::Sender<()>>,
     /// Why the API ended; `None` once that was told.
     api_end: Option<oneshot::Receiver<String>>,
@@ -42,6 +44,11 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// Ends the watch over the machine.
+    pub(crate) fn stop_watch(&mut self) {
+        drop(self.watch_stop.take());
+    }
+
     /// Waits until the API has ended by itself, which it should not.
     pub(crate) async fn api_ended(&mut self) -> String {
         let Some(end) = self.api_end.as_mut() else { return std::future::pending().await };
@@ -93,7 +100,7 @@ pub(crate) async fn start(settings: &Settings, files: &[PathBuf]) -> Result<Serv
         apply(&engine, &resources, &pipelines).await?;
     }
     let storage = open_sessions(settings, &data_dir).await?;
-    let broker = start_broker(settings, &engine, &storage).await?;
+    let broker = start_broker(settings, &folder, &engine, &storage).await?;
     let health = Arc::new(Health::default());
     let metrics: Vec<Arc<dyn Metrics>> = vec![
         Arc::new(broker.clone()),
@@ -111,13 +118,16 @@ pub(crate) async fn start(settings: &Settings, files: &[PathBuf]) -> Result<Serv
         engine: engine.clone(),
         resources: resources.clone(),
         dead_letters,
-        clients: Arc::new(BrokerClients { handle: broker.clone(), node: settings.node.name.clone() }),
+        manage: Arc::new(broker.clone()),
+        publish: Arc::new(broker.clone()),
+        machine: Box::new(machine::facts),
         secrets_dir: folder.join(SECRETS_FOLDER),
         metrics,
         credentials,
         health: Arc::clone(&health),
         clock: clock(),
     };
+    let watch_stop = watch_machine(settings, &broker);
     let (api_stop, api_end) = serve_api(service, parts);
     health.set(Phase::Ready);
     Ok(Server {
@@ -127,11 +137,22 @@ pub(crate) async fn start(settings: &Settings, files: &[PathBuf]) -> Result<Serv
         health,
         api_address,
         credentials: credentials_path,
+        watch_stop: Some(watch_stop),
         api_stop: Some(api_stop),
         api_end: Some(api_end),
         storage,
         _data_dir: data_dir,
     })
+}
+
+/// Watches the machine until the sender is dropped.
+fn watch_machine(settings: &Settings, broker: &Handle) -> oneshot::Sender<()> {
+    let (stop, stopped) = oneshot::channel::<()>();
+    let (marks, alarms) = (settings.os_mon.clone(), Arc::new(broker.clone()));
+    model::task::spawn("os-mon", async move {
+        machine::watch(marks, alarms, async move { drop(stopped.await) }).await;
+    });
+    stop
 }
 
 fn serve_api(service: api::Service, parts: Parts) -> (oneshot::Sender<()>, oneshot::Receiver<String>) {
@@ -189,7 +210,12 @@ async fn open_sessions(settings: &Settings, data_dir: &DataDir) -> Result<Sessio
     Ok(SessionStore { log, kv })
 }
 
-async fn start_broker(settings: &Settings, engine: &Engine, storage: &SessionStore) -> Result<Handle, Failure> {
+async fn start_broker(
+    settings: &Settings,
+    folder: &Path,
+    engine: &Engine,
+    storage: &SessionStore,
+) -> Result<Handle, Failure> {
     let ports = Ports {
         tap: engine.tap(),
         // settings::load has made sure that a listener on the network was asked for.
@@ -198,9 +224,13 @@ async fn start_broker(settings: &Settings, engine: &Engine, storage: &SessionSto
         clock: clock(),
     };
     let storage = broker::Storage { log: Arc::new(storage.log.clone()), kv: storage.kv.clone() };
-    let broker = Broker::start_durable(mapping::broker(settings), ports, storage).await.map_err(|error| match &error {
+    let own = mapping::broker(settings, folder.join(TRACE_FOLDER));
+    let broker = Broker::start_durable(own, ports, storage).await.map_err(|error| match &error {
         broker::Error::Bind { .. } => Failure::new(Exit::Conflict, error.to_string()),
         broker::Error::Store(_) => failed(error.to_string()),
+        broker::Error::Setting { name, .. } if name.starts_with("alarm_") => {
+            Failure::new(Exit::Invalid, format!("alarms.{}", error.to_string().trim_start_matches("alarm_")))
+        }
         broker::Error::Setting { .. } | broker::Error::Item { .. } => {
             Failure::new(Exit::Invalid, format!("mqtt.{error}"))
         }

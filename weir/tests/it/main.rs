@@ -3,6 +3,7 @@
 
 mod api;
 mod commands;
+mod management;
 mod offline;
 mod server;
 mod support;

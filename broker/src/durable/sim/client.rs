@@ -258,7 +258,9 @@ impl Conn {
         let down = match answer {
             // At QoS 1 a failure may be a lie: the client sends again, which QoS 1 allows.
             Down::Puback { packet_id, .. } => Down::Puback { packet_id, taken: ok },
-            Down::Pubrec { .. } | Down::Pubcomp(_) | Down::Suback { .. } | Down::Unsuback { .. } if unknown => return false,
+            Down::Pubrec { .. } | Down::Pubcomp(_) | Down::Suback { .. } | Down::Unsuback { .. } if unknown => {
+                return false;
+            }
             Down::Pubrec { packet_id, .. } if !ok => {
                 if let Some(stored) = core.refuse(&self.entry, packet_id) {
                     let answer = Down::Pubrec { packet_id, taken: false };
@@ -321,7 +323,9 @@ impl Conn {
     }
 
     fn awaits_pubrec(&self, packet_id: u16) -> bool {
-        self.pending.iter().any(|pending| matches!(pending.answer, Down::Pubrec { packet_id: of, .. } if of == packet_id))
+        self.pending
+            .iter()
+            .any(|pending| matches!(pending.answer, Down::Pubrec { packet_id: of, .. } if of == packet_id))
     }
 
     fn publish(&mut self, core: &Arc<Core>, packet_id: u16, name: Name, topic: u8, qos: Qos, dup: bool) {

@@ -431,7 +431,8 @@ impl World {
             if self.clients[index].clean {
                 continue;
             }
-            let matching = subscriptions.iter().filter(|(filter, (_, since))| matches(**filter, topic) && *since < sent);
+            let matching =
+                subscriptions.iter().filter(|(filter, (_, since))| matches(**filter, topic) && *since < sent);
             let Some(most) = matching.map(|(_, (qos, _))| *qos).max() else { continue };
             if most.min(qos) != Qos::AtMostOnce {
                 self.owed[index].insert(name, most.min(qos));
@@ -612,11 +613,13 @@ impl World {
             self.turn();
             let quiet = self.clients.iter().all(|client| {
                 client.out.is_empty()
-                    && client.conn.as_ref().is_some_and(|conn| {
-                        conn.up.is_empty() && conn.down.is_empty() && conn.answers.is_empty()
-                    })
+                    && client
+                        .conn
+                        .as_ref()
+                        .is_some_and(|conn| conn.up.is_empty() && conn.down.is_empty() && conn.answers.is_empty())
             });
-            let idle = self.life.as_ref().is_some_and(|life| life.durable.intake.mode() == super::super::intake::Mode::Idle);
+            let idle =
+                self.life.as_ref().is_some_and(|life| life.durable.intake.mode() == super::super::intake::Mode::Idle);
             if round > 10 && quiet && idle {
                 break;
             }
