@@ -12,6 +12,7 @@ use broker::codec::{
     Connect, Filter, Packet, Properties, Puback, Publish, PublishHeader, Reason, Subscribe, SubscribeOptions, Version,
 };
 use broker::{Broker, Handle, Listener, Ports, Settings, Storage};
+use model::manage::{ClientFilter, Manage, Slice};
 use model::ports::{AllowAll, AllowAnonymous, NoTap};
 use model::{Qos, SystemClock};
 use store::{Fsync, Kv, LocalLog, LogSettings};
@@ -177,8 +178,9 @@ fn main() -> Result<(), Failure> {
         let started = Instant::now();
         let (handle, _) = start(folder, fsync).await?;
         let took = started.elapsed();
+        let clients = handle.clients(&ClientFilter::default(), Slice::after(None, usize::MAX));
         let waiting: usize =
-            handle.clients(None, usize::MAX).iter().map(|c| c.queue_message_count + c.inflight_count).sum();
+            clients.items.iter().map(|client| client.queue_message_count + client.inflight_count).sum();
         say(format!("start with {waiting} waiting messages: {:.2} s\n", took.as_secs_f64()))?;
         let started = Instant::now();
         handle.stop(Duration::from_secs(60)).await;

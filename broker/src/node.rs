@@ -12,7 +12,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use crate::alarms::AlarmStore;
 use crate::codec::Reason;
 use crate::connection::Waits;
-use crate::durable::{self, Durable, Record, Stored};
+use crate::durable::{Durable, Receiver, Record, Stored, will_of};
 use crate::error::Error;
 use crate::events::Fields;
 use crate::numbers::{Counters, Dropped, Metric, Peaks, Stat};
@@ -256,51 +256,6 @@ impl Core {
         Routed { receiver_count, pressed, stored: self.record(message, durable, source) }
     }
 
-    /// Gives a message to a session: a durable one gets what is of QoS 1 and 2 by way of the log, with all the others in
-    /// `durable`. `true`: its publishers should wait a moment.
-    pub(crate) fn place(&self, entry: &Entry, delivery: Delivery, durable: &mut Vec<durable::Receiver>) -> bool {
-        if !entry.durable || delivery.qos == Qos::AtMostOnce {
-            return self.deliver(entry, delivery);
-        }
-        let Delivery { qos, retain, identifiers, .. } = delivery;
-        durable.push(durable::Receiver { session: entry.key, qos, retain, identifiers });
-        self.is_pressed(entry)
-    }
-
-    /// Writes down what durable sessions get, and what is retained. What promises nothing makes no record.
-    pub(crate) fn record(
-        &self,
-        message: &Arc<Message>,
-        receivers: Vec<durable::Receiver>,
-        source: Source,
-    ) -> Option<oneshot::Receiver<Stored>> {
-        let durable = self.durable.as_ref()?;
-        let retained = source.retained && durable.retained;
-        if receivers.is_empty() && !retained {
-            if let Some(session) = source.will_of {
-                self.tell(Record::WillDone { session });
-            }
-            return None;
-        }
-        let Source { from, will_of, .. } = source;
-        let publish = durable::Publish { message: message.clone(), receivers, from, will_of, retained };
-        let record = Record::Publish(Box::new(publish));
-        if message.qos == Qos::AtMostOnce {
-            // Nobody is to be acknowledged.
-            durable.intake.tell(record);
-            return None;
-        }
-        Some(durable.intake.submit(record, None))
-    }
-
-    /// Counts a message for a durable session. Whether its queue is more than half full and its client has kept up so far.
-    fn is_pressed(&self, entry: &Entry) -> bool {
-        let mut inner = entry.inner.lock();
-        inner.enqueued_count += 1;
-        let keeps_up = inner.link.as_ref().is_some_and(|link| !link.is_slow.load(Ordering::Relaxed));
-        keeps_up && self.is_half_full(&inner.queue)
-    }
-
     /// Puts a message into a session's queue and wakes its connection. `true` when the queue is more than half full and its
     /// client has kept up so far.
     pub(crate) fn deliver(&self, entry: &Entry, delivery: Delivery) -> bool {
@@ -313,7 +268,7 @@ impl Core {
         &self,
         entry: &Entry,
         delivery: Delivery,
-        durable: &mut Vec<durable::Receiver>,
+        durable: &mut Vec<Receiver>,
     ) -> Result<bool, Delivery> {
         let inner = entry.inner.lock();
         if inner.ended || !inner.queue.has_room(delivery.cost_bytes(), self.queue_limits()) {
@@ -511,16 +466,6 @@ impl Core {
         self.emit_session(EventKind::SessionTerminated, &info, Some(reason));
     }
 
-    /// Takes a session back that never came to be.
-    pub(crate) fn abandon(&self, entry: &Entry) {
-        {
-            let mut inner = entry.inner.lock();
-            inner.ended = true;
-            inner.set_expiry(0, &self.counters.persistent_sessions);
-        }
-        self.registry.remove(entry);
-    }
-
     /// Publishes a will if its client may still publish to the topic; asked again here because rights may have changed
     /// since CONNECT.
     pub(crate) fn publish_will(self: &Arc<Self>, will: Will, will_of: Option<u64>) {
@@ -563,9 +508,4 @@ impl Core {
         }
         self.drop_message(&message, Dropped::PublishDenied);
     }
-}
-
-/// The session whose will the log has to strike out.
-pub(crate) fn will_of(entry: &Entry) -> Option<u64> {
-    entry.durable.then_some(entry.key)
 }

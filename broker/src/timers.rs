@@ -11,7 +11,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::codec::Reason;
-use crate::node::{Core, Phase, will_of};
+use crate::durable::will_of;
+use crate::node::{Core, Phase};
 use crate::registry::{Entry, Link};
 use crate::sys;
 

@@ -28,7 +28,7 @@ fn every_problem_has_its_place_and_a_remedy() {
         "[nothing_like_it]\n",
         &[],
         &[
-            "weir.toml:1:2: nothing_like_it: unknown section; the sections are node, mqtt, broker, alarms, os_mon, trace, api, log, engine, dead_letters, resources",
+            "weir.toml:1:2: nothing_like_it: unknown section; the sections are node, mqtt, sessions, broker, alarms, os_mon, trace, api, log, engine, dead_letters, resources",
         ],
     );
     check("data_dir = \"x\"\n", &[], &["weir.toml:1:1: data_dir: belongs into the section [node]"]);

@@ -79,8 +79,9 @@ impl Waits {
             && let Poll::Ready(admitted) = Pin::new(tap).poll(context)
         {
             self.tap = None;
-            let admitted = admitted.unwrap_or(Err(Refused::Unavailable));
-            self.taken = std::mem::replace(&mut self.taken, Ok(())).and(admitted.map_err(NotTaken::Rule));
+            if self.taken.is_ok() {
+                self.taken = admitted.unwrap_or(Err(Refused::Unavailable)).map_err(NotTaken::Rule);
+            }
         }
         if let Some(stored) = &mut self.stored
             && let Poll::Ready(stored) = Pin::new(stored).poll(context)

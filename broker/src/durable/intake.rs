@@ -122,13 +122,13 @@ impl Intake {
     /// Hands in a record that somebody waits for.
     pub(crate) fn submit(&self, record: Record, begins: Option<Arc<Entry>>) -> oneshot::Receiver<Stored> {
         let (done, stored) = oneshot::channel();
-        self.push(record, begins, Some(done), true);
+        self.push(record, begins, Some(done));
         stored
     }
 
     /// Hands in a record that nobody waits for and that should not wait either.
     pub(crate) fn tell(&self, record: Record) {
-        self.push(record, None, None, true);
+        self.push(record, None, None);
     }
 
     /// Takes note that exchanges are over. It can wait: a lost note costs a repeated message with the same identifier.
@@ -154,12 +154,11 @@ impl Intake {
         }
     }
 
-    fn push(&self, record: Record, begins: Option<Arc<Entry>>, done: Option<oneshot::Sender<Stored>>, urgent: bool) {
+    fn push(&self, record: Record, begins: Option<Arc<Entry>>, done: Option<oneshot::Sender<Stored>>) {
         let bytes = cost_bytes(&record);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         let mut waiting = self.waiting.lock();
-        let wake = urgent && !waiting.urgent;
-        waiting.urgent |= urgent;
+        let wake = !std::mem::replace(&mut waiting.urgent, true);
         waiting.records.push(Submission { record, begins, done, bytes });
         drop(waiting);
         if wake {

@@ -14,6 +14,7 @@
 //! - Traffic that promises nothing (QoS 0, sessions in memory, nobody to receive it) makes no record.
 
 mod codec;
+mod decode;
 mod intake;
 mod record;
 mod recover;
@@ -36,6 +37,7 @@ use store::{Error, Kv, OrderedLog, WriteBatch};
 pub(crate) use intake::{Intake, Stored, Unstored};
 pub(crate) use record::{Publish, Receiver, Record};
 pub(crate) use recover::recover;
+pub(crate) use serve::will_of;
 pub(crate) use state::Effect;
 pub(crate) use writer::{Writer, run};
 

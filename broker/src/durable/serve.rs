@@ -1,17 +1,19 @@
 //! What the serving path does with the log: hands records in, and carries out what the state says.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use model::ClientInfo;
 use model::ports::{Sample, SampleKind};
+use model::{ClientInfo, Message, Qos};
 use tokio::sync::oneshot;
 
-use super::record::{Attach, Record};
+use super::record::{Attach, Publish, Receiver, Record};
 use super::recover::Recovered;
 use super::{Durable, Effect, Stored, Unstored};
-use crate::node::Core;
+use crate::node::{Core, Source};
 use crate::numbers::Dropped;
 use crate::registry::{Entry, Will};
+use crate::session::Delivery;
 
 impl Core {
     /// Whether the session of this client is to be durable.
@@ -94,6 +96,61 @@ impl Core {
         };
         let begins = is_new.then(|| entry.clone());
         Some(durable.intake.submit(Record::Attach(Box::new(attach)), begins))
+    }
+
+    /// Gives a message to a session: a durable one gets what is of QoS 1 and 2 by way of the log, with all the others in
+    /// `durable`. `true`: its publishers should wait a moment.
+    pub(crate) fn place(&self, entry: &Entry, delivery: Delivery, durable: &mut Vec<Receiver>) -> bool {
+        if !entry.durable || delivery.qos == Qos::AtMostOnce {
+            return self.deliver(entry, delivery);
+        }
+        let Delivery { qos, retain, identifiers, .. } = delivery;
+        durable.push(Receiver { session: entry.key, qos, retain, identifiers });
+        self.is_pressed(entry)
+    }
+
+    /// Writes down what durable sessions get, and what is retained. What promises nothing makes no record.
+    pub(crate) fn record(
+        &self,
+        message: &Arc<Message>,
+        receivers: Vec<Receiver>,
+        source: Source,
+    ) -> Option<oneshot::Receiver<Stored>> {
+        let durable = self.durable.as_ref()?;
+        let retained = source.retained && durable.retained;
+        if receivers.is_empty() && !retained {
+            if let Some(session) = source.will_of {
+                self.tell(Record::WillDone { session });
+            }
+            return None;
+        }
+        let Source { from, will_of, .. } = source;
+        let publish = Publish { message: message.clone(), receivers, from, will_of, retained };
+        let record = Record::Publish(Box::new(publish));
+        if message.qos == Qos::AtMostOnce {
+            // Nobody is to be acknowledged.
+            durable.intake.tell(record);
+            return None;
+        }
+        Some(durable.intake.submit(record, None))
+    }
+
+    /// Counts a message for a durable session. Whether its queue is more than half full and its client has kept up so far.
+    fn is_pressed(&self, entry: &Entry) -> bool {
+        let mut inner = entry.inner.lock();
+        inner.enqueued_count += 1;
+        let keeps_up = inner.link.as_ref().is_some_and(|link| !link.is_slow.load(Ordering::Relaxed));
+        keeps_up && self.is_half_full(&inner.queue)
+    }
+
+    /// Takes a session back that never came to be.
+    pub(crate) fn abandon(&self, entry: &Entry) {
+        {
+            let mut inner = entry.inner.lock();
+            inner.ended = true;
+            inner.set_expiry(0, &self.counters.persistent_sessions);
+        }
+        self.registry.remove(entry);
     }
 
     /// Does what follows from changes of the durable state.
@@ -194,4 +251,9 @@ impl Durable {
         );
         one("broker_snapshots_total", "Snapshots of the sessions.", total, report.snapshots.load(Relaxed));
     }
+}
+
+/// The session whose will the log has to strike out.
+pub(crate) fn will_of(entry: &Entry) -> Option<u64> {
+    entry.durable.then_some(entry.key)
 }

@@ -21,7 +21,8 @@ use bytes::Bytes;
 use model::Message;
 use store::Offset;
 
-use super::codec::{In, Malformed, Out, VERSION};
+use super::codec::{Malformed, Out, VERSION};
+use super::decode::In;
 use super::state::{Body, State};
 use crate::registry::{Entry, Inner};
 use crate::router::Outgoing;

@@ -81,8 +81,7 @@ fn check(name: &str, counts: &Counts, acknowledged: &BTreeSet<u64>, log: &str) {
 #[test]
 fn kill_minus_nine_under_load_keeps_persistent_sessions() {
     let folder = tempfile::tempdir().expect("folder");
-    let roomy =
-        [("WEIR__MQTT__QUEUE_MESSAGES_MAX", "1000000"), ("WEIR__MQTT__QUEUE_BYTES_MAX", "256MB")];
+    let roomy = [("WEIR__MQTT__QUEUE_MESSAGES_MAX", "1000000"), ("WEIR__MQTT__QUEUE_BYTES_MAX", "256MB")];
     let mut server = Server::start(folder.path(), &roomy).expect("server");
     let mut sessions = ["online", "offline"].map(|client_id| Session::new(server.mqtt(), client_id));
     for session in &mut sessions {

@@ -78,6 +78,13 @@ pub(crate) struct Client {
     pub(crate) next_number: u32,
     /// It believes to have a session.
     pub(crate) has_session: bool,
+    /// Which one. A client cannot know that a session is another one whose first CONNACK it never got; the protocol has no
+    /// word for it. This one knows, so that what follows is not held against the broker.
+    pub(crate) session: u64,
+    /// It has asked for a clean start and has no CONNACK yet: it goes on asking for one.
+    pub(crate) cleaning: bool,
+    /// SUBSCRIBEs and UNSUBSCRIBEs without answer, by filter.
+    pub(crate) changing: [u32; 3],
     /// Wall and monotonic clock when it was last seen connected, milliseconds.
     pub(crate) last_seen_ms: (i64, i64),
 }

@@ -37,7 +37,7 @@ pub(crate) struct Seen {
 const SHOWN: usize = 60;
 
 /// Runs one history; why it failed, if it did.
-fn run(seed: u64, seen: &mut Seen) -> Result<(), String> {
+fn run(seed: u64, shown: usize, seen: &mut Seen) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let _inside = runtime.enter();
     let mut world = World::new(seed);
@@ -48,7 +48,7 @@ fn run(seed: u64, seen: &mut Seen) -> Result<(), String> {
     world.report(seen);
     outcome.map_err(|panic| {
         let history = world.history();
-        let tail = history.iter().skip(history.len().saturating_sub(SHOWN)).cloned().collect::<Vec<_>>().join("\n  ");
+        let tail = history.iter().skip(history.len().saturating_sub(shown)).cloned().collect::<Vec<_>>().join("\n  ");
         let why = panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "a panic without words".to_owned());
         format!("  {tail}\n{why}\nagain with: WEIR_SIM_SEED={seed} cargo test -p broker durable::sim")
     })
@@ -58,12 +58,12 @@ fn run(seed: u64, seen: &mut Seen) -> Result<(), String> {
 fn no_seed_loses_repeats_or_reorders_what_was_promised() {
     let mut seen = Seen::default();
     if let Some(seed) = std::env::var("WEIR_SIM_SEED").ok().and_then(|seed| seed.parse().ok()) {
-        run(seed, &mut seen).unwrap_or_else(|why| panic!("{why}"));
+        run(seed, usize::MAX, &mut seen).unwrap_or_else(|why| panic!("{why}"));
         return;
     }
     let seeds = std::env::var("WEIR_SIM_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(SEEDS);
     let failed: Vec<(u64, String)> =
-        (0..seeds).filter_map(|seed| run(seed, &mut seen).err().map(|why| (seed, why))).take(8).collect();
+        (0..seeds).filter_map(|seed| run(seed, SHOWN, &mut seen).err().map(|why| (seed, why))).take(8).collect();
     println!("{seeds} seeds: {seen:?}");
     if let Some((_, why)) = failed.first() {
         let names: Vec<u64> = failed.iter().map(|(seed, _)| *seed).collect();
