@@ -50,6 +50,7 @@ fn encoding(c: &mut Criterion) {
     };
     let outgoing = Outgoing::new(Arc::new(message));
     let envelope = Envelope {
+        alias: None,
         version: Version::V5,
         qos: Qos::AtLeastOnce,
         dup: false,

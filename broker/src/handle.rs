@@ -118,6 +118,9 @@ fn check(settings: &Settings) -> Result<(), Error> {
     if settings.inflight_max == 0 {
         return wrong("inflight_max", "must be at least 1, or no message of QoS 1 or 2 could be delivered");
     }
+    if settings.server_moved && settings.server_reference.is_empty() {
+        return wrong("server_moved", "needs server_reference: where has it moved to?");
+    }
     if settings.packet_bytes_max < 128 {
         return wrong("packet_bytes_max", "must be at least 128 bytes");
     }

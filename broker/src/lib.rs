@@ -24,8 +24,8 @@
 //! whose outline is broken, a remaining length of five bytes and a PING with a body are closed without a word.
 //!
 //! Not here yet: TLS and WebSocket listeners, retained messages on disk only, durable delayed messages, enhanced
-//! authentication (a CONNECT with an authentication method is refused with 0x8C), outgoing topic aliases. A message that a
-//! shared subscription gave to a durable session stays with it; it is not handed on to another member.
+//! authentication (a CONNECT with an authentication method is refused with 0x8C). A message that a shared subscription gave to
+//! a durable session stays with it; it is not handed on to another member.
 
 mod alarms;
 pub mod codec;
@@ -60,5 +60,5 @@ pub use settings::{Listener, ProxySubscription, QueueFull, RetainedStorage, Rewr
 /// Parts that benches measure on their own; not for other rooms.
 #[doc(hidden)]
 pub mod bench_parts {
-    pub use crate::router::{Envelope, Outgoing};
+    pub use crate::router::{Alias, Envelope, Outgoing};
 }

@@ -59,6 +59,19 @@ pub struct Settings {
     pub keepalive_max_secs: u16,
     /// Topic Alias Maximum for what clients send. Default 10.
     pub topic_alias_max: u16,
+    /// Topic aliases the server assigns towards one client, which takes the lower of this and its own Topic Alias Maximum.
+    /// Default 10; 0 turns them off.
+    pub topic_alias_to_client_max: u16,
+    /// Response Information for clients that ask for it, such as `reply/%c`; `%c` is the client identifier. Default empty:
+    /// there is none.
+    pub response_information: String,
+    /// Another server, such as `mqtt2.example.com:1883`. MQTT 5 clients are sent there (0x9C Use another server) when this
+    /// one stops or has all the sessions it may have. Default empty: they are not.
+    pub server_reference: String,
+    /// This server has moved to `server_reference` for good: every CONNECT is refused with 0x9D. Default false.
+    pub server_moved: bool,
+    /// Say in words what was wrong with a packet in the DISCONNECT that it caused (MQTT 5 Reason String). Default false.
+    pub reason_strings: bool,
     /// Subscriptions of one session. Default 10,000.
     pub subscriptions_max: usize,
     /// Filters in one SUBSCRIBE or UNSUBSCRIBE. Default 1,000.
@@ -232,6 +245,11 @@ impl Default for Settings {
             session_expiry_max_secs: 604_800,
             keepalive_max_secs: u16::MAX,
             topic_alias_max: 10,
+            topic_alias_to_client_max: 10,
+            response_information: String::new(),
+            server_reference: String::new(),
+            server_moved: false,
+            reason_strings: false,
             subscriptions_max: 10_000,
             filters_per_packet_max: 1_000,
             write_buffer_bytes: 64 << 10,

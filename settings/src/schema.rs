@@ -134,6 +134,16 @@ sections! {
         keepalive_max_secs: u16 = "65535",
         /// Topic aliases a client may use (MQTT 5 Topic Alias Maximum).
         topic_alias_max: u16 = "10",
+        /// Topic aliases the server assigns towards one client that takes them; 0 turns them off.
+        topic_alias_to_client_max: u16 = "10",
+        /// Response Information for clients that ask for it, such as reply/%c; %c is the client identifier.
+        response_information: String = "",
+        /// Another server, such as mqtt2.example.com:1883, to which MQTT 5 clients are sent when this one stops or is full.
+        server_reference: String = "",
+        /// This server has moved to server_reference for good: every CONNECT is refused.
+        server_moved: bool = "false",
+        /// Say in words what was wrong with a packet when MQTT 5 clients are disconnected for it.
+        reason_strings: bool = "false",
         /// Subscriptions of one session.
         subscriptions_max: usize = "10000",
         /// Filters in one SUBSCRIBE or UNSUBSCRIBE.

@@ -9,6 +9,7 @@
 
 mod kafka;
 mod mosquitto;
+mod mqtt_clients;
 mod postgresql;
 mod process;
 
@@ -40,7 +41,13 @@ struct Service {
 
 type Start = fn(&Process, u16) -> Result<(), String>;
 
-const ALL: &[Service] = &[postgresql::SERVICE, kafka::SERVICE, mosquitto::SERVICE];
+const ALL: &[Service] = &[
+    postgresql::SERVICE,
+    kafka::SERVICE,
+    mosquitto::SERVICE,
+    mqtt_clients::PAHO_SERVICE,
+    mqtt_clients::MQTTJS_SERVICE,
+];
 
 /// What `up` found.
 #[derive(Default)]

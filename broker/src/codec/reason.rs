@@ -81,7 +81,11 @@ impl Reason {
             Self::SUCCESS => Some(0),
             Self::UNSUPPORTED_PROTOCOL_VERSION => Some(1),
             Self::CLIENT_IDENTIFIER_NOT_VALID => Some(2),
-            Self::SERVER_UNAVAILABLE | Self::SERVER_BUSY | Self::QUOTA_EXCEEDED => Some(3),
+            Self::SERVER_UNAVAILABLE
+            | Self::SERVER_BUSY
+            | Self::QUOTA_EXCEEDED
+            | Self::USE_ANOTHER_SERVER
+            | Self::SERVER_MOVED => Some(3),
             Self::BAD_USERNAME_OR_PASSWORD => Some(4),
             Self::NOT_AUTHORIZED | Self::BANNED => Some(5),
             _ => None,

@@ -10,7 +10,7 @@ use super::Connection;
 use super::admission::{Answer, PendingAck};
 use super::end::End;
 use super::inbox::try_read;
-use crate::codec::{Disconnect, Packet, Reason};
+use crate::codec::{Disconnect, Packet, Property, Reason};
 use crate::durable::Record;
 use crate::numbers::Metric;
 use crate::trace::Line;
@@ -43,8 +43,8 @@ impl Connection {
             self.core.counters.protocol_errors.add(1);
             tracing::debug!(client_id = ?self.info.client_id, %error, "connection ended for an error of the client");
         }
-        if let Some(reason) = end.told().filter(|_| self.version == ProtocolVersion::V5) {
-            self.encode(&Packet::Disconnect(Disconnect::new(reason)));
+        if let Some(last_word) = self.last_word(end) {
+            self.encode(&Packet::Disconnect(last_word));
         }
         let Self { core, socket, outbox, outbox_sent, .. } = *self;
         match end {
@@ -54,6 +54,26 @@ impl Connection {
                 say_and_close(socket, outbox.get(outbox_sent..).unwrap_or_default(), linger).await;
             }
         }
+    }
+
+    /// The DISCONNECT that says why, for a client that understands one.
+    fn last_word(&self, end: End) -> Option<Disconnect> {
+        let reason = end.told().filter(|_| self.version == ProtocolVersion::V5)?;
+        let settings = &self.core.settings;
+        let mut last_word = Disconnect::new(reason);
+        if reason == Reason::SERVER_SHUTTING_DOWN && !settings.server_reference.is_empty() {
+            last_word.reason = Reason::USE_ANOTHER_SERVER;
+            last_word.properties.0.push(Property::ServerReference(settings.server_reference.as_str().into()));
+        }
+        if let End::Fault(error) = end
+            && settings.reason_strings
+        {
+            last_word.properties.0.push(Property::ReasonString(error.what.into()));
+        }
+        // What explains must not make the packet larger than the client takes [MQTT-3.14.2-3].
+        let mut bytes = Vec::new();
+        last_word.encode(&mut bytes, self.version);
+        if bytes.len() > self.client_packet_bytes_max { Some(Disconnect::new(reason)) } else { Some(last_word) }
     }
 
     /// QoS 2 messages whose admission is still open: the client will repeat the PUBLISH on its next connection, and must

@@ -13,7 +13,7 @@ use super::close::say_and_close;
 use super::end::End;
 use super::handle_connect::Refusal;
 use super::inbox::try_read;
-use crate::codec::{Connack, Connect, Error, Kind, Packet, Properties, Reason, Version, frame};
+use crate::codec::{Connack, Connect, Error, Kind, Packet, Properties, Property, Reason, Version, frame};
 use crate::node::{Core, Phase};
 use crate::numbers::Metric;
 
@@ -56,7 +56,7 @@ async fn greet(core: Arc<Core>, socket: TcpStream, peer: SocketAddr, local: Sock
         Err(answer) => {
             core.counters.connects_refused.add(1);
             let linger = Duration::from_millis(core.settings.linger_ms);
-            let bytes = answer.bytes();
+            let bytes = answer.bytes(&core.settings.server_reference);
             core.counters.add(Metric::PacketsConnack, u64::from(!bytes.is_empty()));
             core.counters.add(Metric::BytesSent, bytes.len() as u64);
             say_and_close(socket?, &bytes, linger).await;
@@ -72,12 +72,17 @@ enum Answer {
 }
 
 impl Answer {
-    fn bytes(&self) -> Vec<u8> {
+    /// `server_reference`: where to go instead, for the two reasons that say so.
+    fn bytes(&self, server_reference: &str) -> Vec<u8> {
         let mut bytes = Vec::new();
         if let Self::Connack(version, reason) = self
             && (*version == Version::V5 || reason.connect_return_code_v3().is_some())
         {
-            let connack = Connack { session_present: false, reason: *reason, properties: Properties::default() };
+            let mut properties = Properties::default();
+            if matches!(*reason, Reason::USE_ANOTHER_SERVER | Reason::SERVER_MOVED) && !server_reference.is_empty() {
+                properties.0.push(Property::ServerReference(server_reference.into()));
+            }
+            let connack = Connack { session_present: false, reason: *reason, properties };
             Packet::Connack(connack).encode(&mut bytes, *version);
         }
         bytes

@@ -127,8 +127,9 @@ impl Connection {
             retain: delivery.retain,
             packet_id,
             identifiers: delivery.identifiers.as_deref().unwrap_or_default(),
+            alias: None,
         };
-        if !delivery.outgoing.encode(&mut self.outbox, envelope, now_ms, self.client_packet_bytes_max) {
+        if !self.write_publish(delivery, envelope, now_ms) {
             return self.give_up(delivery, packet_id, Dropped::TooLarge);
         }
         self.core.counters.add(Metric::of_sent_message(delivery.qos), 1);
@@ -137,6 +138,23 @@ impl Connection {
         self.core.trace(Some(&self.info), Line::Delivered(message, delivery.qos, packet_id));
         self.core.emit(EventKind::MessageDelivered, || Fields::of_delivery(message, &self.info));
         Ok(())
+    }
+
+    /// Encodes the message, with a topic alias where the client takes them. `false`: it is too large for the client.
+    fn write_publish(&mut self, delivery: &Delivery, mut envelope: Envelope<'_>, now_ms: i64) -> bool {
+        let (outgoing, bytes_max) = (&delivery.outgoing, self.client_packet_bytes_max);
+        if let Some(aliases) = &mut self.outgoing_aliases
+            && let Some(alias) = aliases.of(&outgoing.message.topic)
+        {
+            envelope.alias = Some(alias);
+            if outgoing.encode(&mut self.outbox, envelope, now_ms, bytes_max) {
+                aliases.remember(&outgoing.message.topic, alias);
+                return true;
+            }
+            // Telling the client of a new alias takes three bytes more than the message itself.
+            envelope.alias = None;
+        }
+        outgoing.encode(&mut self.outbox, envelope, now_ms, bytes_max)
     }
 
     fn give_up(&self, delivery: &Delivery, packet_id: u16, reason: Dropped) -> Result<(), End> {

@@ -10,6 +10,7 @@ use model::{ClientInfo, EventKind, Message, MessageId, Origin, ProtocolVersion, 
 use tokio::net::TcpStream;
 
 use super::Connection;
+use super::aliases::Aliases;
 use super::handle_publish::travelling;
 use crate::codec::{Connack, Connect, LastWill, MAX_REMAINING_LENGTH, Packet, Properties, Property, Reason};
 use crate::durable::{Record, Unstored};
@@ -88,6 +89,7 @@ impl Connection {
             unreleased_count: 0,
             aliases: None,
             farewell: None,
+            outgoing_aliases: outgoing_aliases(core, &connect.properties),
             retained_backlog: VecDeque::new(),
         };
         connection.welcome(&connect, assigned, session_present).await;
@@ -149,6 +151,9 @@ impl Connection {
 /// Checks what needs nobody else; `true`: the client gets a client identifier from the server.
 fn check(core: &Core, connect: &mut Connect) -> Result<bool, Refusal> {
     let settings = &core.settings;
+    if settings.server_moved {
+        return Err(Reason::SERVER_MOVED.into());
+    }
     if connect.properties.find(|property| matches!(property, Property::AuthenticationMethod(_)).then_some(())).is_some()
     {
         return Err(Reason::BAD_AUTHENTICATION_METHOD.into());
@@ -284,7 +289,10 @@ async fn take_session(
         let (entry, is_new) = core
             .registry
             .get_or_insert(&info.client_id, core.settings.sessions_max, create)
-            .map_err(|Full| Refusal::Told(Reason::QUOTA_EXCEEDED))?;
+            .map_err(|Full| match core.settings.server_reference.as_str() {
+                "" => Refusal::Told(Reason::QUOTA_EXCEEDED),
+                _ => Refusal::Told(Reason::USE_ANOTHER_SERVER),
+            })?;
         if entry.owner != info.username {
             tracing::info!(client_id = ?info.client_id, "refused: the session of this client identifier has another owner");
             return Err(Reason::CLIENT_IDENTIFIER_NOT_VALID.into());
@@ -364,6 +372,14 @@ fn window(core: &Core, properties: &Properties) -> u16 {
     receive_maximum.unwrap_or(u16::MAX).min(core.settings.inflight_max)
 }
 
+fn outgoing_aliases(core: &Core, properties: &Properties) -> Option<Box<Aliases>> {
+    let count_max = properties.find(|property| match property {
+        Property::TopicAliasMaximum(count) => Some(*count),
+        _ => None,
+    });
+    Aliases::new(count_max.unwrap_or(0).min(core.settings.topic_alias_to_client_max))
+}
+
 fn client_packet_bytes_max(properties: &Properties) -> usize {
     let bytes_max = properties.find(|property| match property {
         Property::MaximumPacketSize(bytes) => Some(*bytes as usize),
@@ -396,6 +412,11 @@ fn connack_properties(core: &Core, info: &ClientInfo, connect: &Connect, assigne
     }
     if settings.retained_messages_max == 0 {
         list.push(Property::RetainAvailable(false));
+    }
+    let asks = |property: &Property| matches!(property, Property::RequestResponseInformation(true)).then_some(());
+    if !settings.response_information.is_empty() && connect.properties.find(asks).is_some() {
+        let information = settings.response_information.replace("%c", &info.client_id);
+        list.push(Property::ResponseInformation(Str::from(information)));
     }
     Properties(list)
 }

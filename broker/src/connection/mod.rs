@@ -7,6 +7,7 @@
 //! - What waits here is bounded: encoded bytes (`write_buffer_bytes` plus one packet), admissions (`receive_maximum`).
 
 mod admission;
+mod aliases;
 mod close;
 mod connect;
 mod deliver;
@@ -27,6 +28,7 @@ use model::{ClientInfo, ProtocolVersion, Str};
 use tokio::net::TcpStream;
 
 use self::admission::PendingAck;
+use self::aliases::Aliases;
 use self::end::End;
 use crate::codec::{Error, Kind, Packet, Pingresp, Properties, Reason};
 use crate::node::Core;
@@ -60,6 +62,8 @@ struct Connection {
     unreleased_count: usize,
     /// Topics by alias, as the client set them.
     aliases: Option<HashMap<u16, Str>>,
+    /// Aliases the server has set; `None` for a client that takes none.
+    outgoing_aliases: Option<Box<Aliases>>,
     /// Retained messages on their way into the queue.
     retained_backlog: VecDeque<Delivery>,
     /// What the client said with its DISCONNECT, for the event.

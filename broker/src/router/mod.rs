@@ -10,6 +10,6 @@ mod subscribers;
 pub use delayed::DelayedCursor;
 pub(crate) use delayed::{Delayed, run as run_delayed};
 pub(crate) use group::Ticket;
-pub use outgoing::{Envelope, Outgoing};
+pub use outgoing::{Alias, Envelope, Outgoing};
 pub(crate) use retained::{Retained, Stored};
 pub(crate) use subscribers::Subscribers;

@@ -30,6 +30,17 @@ pub struct Envelope<'a> {
     pub packet_id: u16,
     /// Subscription identifiers.
     pub identifiers: &'a [u32],
+    /// Topic alias, for a subscriber that takes them.
+    pub alias: Option<Alias>,
+}
+
+/// A topic alias towards one subscriber.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Alias {
+    /// The number that stands for the topic.
+    pub id: u16,
+    /// The subscriber knows it already: the topic name is left out.
+    pub is_known: bool,
 }
 
 impl Outgoing {
@@ -48,7 +59,7 @@ impl Outgoing {
     pub fn encode(&self, out: &mut Vec<u8>, envelope: Envelope<'_>, now_ms: i64, bytes_max: usize) -> bool {
         let remaining_secs = self.remaining_secs(now_ms);
         let original_secs = self.message.properties.as_ref().and_then(|properties| properties.message_expiry_secs);
-        let shared = envelope.identifiers.is_empty() && remaining_secs == original_secs;
+        let shared = envelope.identifiers.is_empty() && envelope.alias.is_none() && remaining_secs == original_secs;
         let one_off;
         let frame: &[u8] = if shared {
             let layout =
@@ -68,7 +79,7 @@ impl Outgoing {
             *first = 0x30 | u8::from(envelope.dup) << 3 | (envelope.qos as u8) << 1 | u8::from(envelope.retain);
         }
         if envelope.qos != Qos::AtMostOnce {
-            let at = start + packet_id_offset(frame, self.message.topic.len());
+            let at = start + packet_id_offset(frame, self.topic_for(envelope).len());
             if let Some(place) = out.get_mut(at..at + 2) {
                 place.copy_from_slice(&envelope.packet_id.to_be_bytes());
             }
@@ -83,19 +94,23 @@ impl Outgoing {
         Some(secs.saturating_sub(u32::try_from(waited).unwrap_or(u32::MAX)))
     }
 
+    fn topic_for(&self, envelope: Envelope<'_>) -> &str {
+        if envelope.alias.is_some_and(|alias| alias.is_known) { "" } else { &self.message.topic }
+    }
+
     fn frame(&self, envelope: Envelope<'_>, remaining_secs: Option<u32>) -> Vec<u8> {
         let message = &self.message;
         let mut properties = Vec::new();
         if envelope.version == Version::V5 {
-            wire_properties(message.properties.as_deref(), remaining_secs, envelope.identifiers)
-                .encode(&mut properties);
+            wire_properties(message.properties.as_deref(), remaining_secs, envelope).encode(&mut properties);
         }
+        let topic = self.topic_for(envelope);
         let id_len = if envelope.qos == Qos::AtMostOnce { 0 } else { 2 };
-        let body_len = 2 + message.topic.len() + id_len + properties.len() + message.payload.len();
+        let body_len = 2 + topic.len() + id_len + properties.len() + message.payload.len();
         let mut frame = Vec::with_capacity(1 + varint_len(body_len) + body_len);
         frame.push(0x30);
         put_varint(&mut frame, body_len);
-        put_string(&mut frame, &message.topic);
+        put_string(&mut frame, topic);
         frame.extend([0u8; 2].iter().take(id_len));
         frame.extend_from_slice(&properties);
         frame.extend_from_slice(&message.payload);
@@ -111,7 +126,7 @@ fn packet_id_offset(frame: &[u8], topic_len: usize) -> usize {
 fn wire_properties(
     properties: Option<&PublishProperties>,
     expiry_secs: Option<u32>,
-    identifiers: &[u32],
+    envelope: Envelope<'_>,
 ) -> Properties {
     let mut list = Vec::new();
     if let Some(known) = properties {
@@ -124,6 +139,7 @@ fn wire_properties(
             known.user_properties.iter().map(|(name, value)| Property::UserProperty(name.clone(), value.clone())),
         );
     }
-    list.extend(identifiers.iter().map(|id| Property::SubscriptionIdentifier(*id)));
+    list.extend(envelope.alias.map(|alias| Property::TopicAlias(alias.id)));
+    list.extend(envelope.identifiers.iter().map(|id| Property::SubscriptionIdentifier(*id)));
     Properties(list)
 }

@@ -145,6 +145,12 @@ fn configure(settings: &mut Settings, assignment: &str) {
         "keepalive_max_secs" => settings.keepalive_max_secs = number() as u16,
         "retained_messages_max" => settings.retained_messages_max = number() as usize,
         "topic_alias_max" => settings.topic_alias_max = number() as u16,
+        "topic_alias_to_client_max" => settings.topic_alias_to_client_max = number() as u16,
+        "sessions_max" => settings.sessions_max = number() as usize,
+        "response_information" => settings.response_information = value.to_owned(),
+        "server_reference" => settings.server_reference = value.to_owned(),
+        "server_moved" => settings.server_moved = value == "true",
+        "reason_strings" => settings.reason_strings = value == "true",
         other => panic!("no such setting here: {other}"),
     }
 }

@@ -216,3 +216,20 @@ async fn stop_tells_the_clients_and_leaves_nothing_behind() {
     assert_eq!(handle.counters().connections.get(), 0);
     assert!(tokio::net::TcpStream::connect(handle.local_addrs()[0].1).await.is_err());
 }
+
+#[tokio::test]
+async fn a_server_that_stops_names_another() {
+    let settings = Settings { server_reference: "other:1883".to_owned(), ..settings() };
+    let handle = Broker::start(settings, ports()).unwrap();
+    let mut client = Client::new(&handle, "c", Version::V5).await;
+    let stopping = tokio::spawn({
+        let handle = handle.clone();
+        async move { handle.stop(Duration::from_secs(5)).await }
+    });
+    let mut elsewhere = broker::codec::Disconnect::new(Reason::USE_ANOTHER_SERVER);
+    elsewhere.properties.0.push(Property::ServerReference("other:1883".into()));
+    assert_eq!(client.recv().await, Packet::Disconnect(elsewhere));
+    assert_eq!(client.recv_bytes().await, None);
+    drop(client);
+    stopping.await.unwrap();
+}
