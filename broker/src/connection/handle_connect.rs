@@ -13,7 +13,7 @@ use super::Connection;
 use super::aliases::Aliases;
 use super::handle_publish::travelling;
 use crate::codec::{Connack, Connect, LastWill, MAX_REMAINING_LENGTH, Packet, Properties, Property, Reason};
-use crate::durable::{Record, Unstored};
+use crate::durable::{Record, Unstored, has_begun};
 use crate::node::Core;
 use crate::numbers::{Metric, Stat};
 use crate::registry::{Entry, Full, Link, Will};
@@ -320,13 +320,13 @@ async fn take_session(
         let held = Held { core: core.clone(), entry, link: link.clone(), kept: false };
         let entry = &held.entry;
         let stored = match (entry.durable, discarded) {
-            (true, _) => core.store_attach(entry, is_new, info, window, will.take()).await,
+            (true, _) => core.store_attach(entry, info, window, will.take()).await,
             // The client must not find the session again that it has just discarded.
             (false, true) => core.barrier().await,
             (false, false) => Ok(()),
         };
         if let Err(why) = stored {
-            if is_new {
+            if entry.durable && !has_begun(entry) || is_new {
                 core.abandon(entry);
             }
             return Err(match why {

@@ -37,7 +37,7 @@ use store::{Error, Kv, OrderedLog, WriteBatch};
 pub(crate) use intake::{Intake, Stored, Unstored};
 pub(crate) use record::{Publish, Receiver, Record};
 pub(crate) use recover::recover;
-pub(crate) use serve::will_of;
+pub(crate) use serve::{has_begun, will_of};
 pub(crate) use state::Effect;
 pub(crate) use writer::{Writer, run};
 

@@ -121,9 +121,9 @@ impl Core {
     /// Takes the recovered sessions in, and sets the timers for what is due: the time the broker was down counts.
     pub(crate) fn adopt(&self, recovered: &Recovered) {
         let now_ms = self.now_ms();
+        self.skip_session_keys(recovered.state.next_session);
         for entry in recovered.state.sessions() {
             self.registry.insert(entry);
-            self.skip_session_keys(entry.key.saturating_add(1));
             let (subscriptions, let_go_ms, expiry_secs, will_delay_secs, epoch) = {
                 let mut inner = entry.inner.lock();
                 let (let_go_ms, expiry_secs) =

@@ -64,12 +64,11 @@ impl Core {
     pub(crate) async fn store_attach(
         &self,
         entry: &Arc<Entry>,
-        is_new: bool,
         info: &Arc<ClientInfo>,
         window: u16,
         will: Option<Box<Will>>,
     ) -> Stored {
-        match self.submit_attach(entry, is_new, info, window, will) {
+        match self.submit_attach(entry, info, window, will) {
             Some(stored) => stored.await.unwrap_or(Err(Unstored::Unknown)),
             None => Ok(()),
         }
@@ -79,12 +78,13 @@ impl Core {
     pub(crate) fn submit_attach(
         &self,
         entry: &Arc<Entry>,
-        is_new: bool,
         info: &Arc<ClientInfo>,
         window: u16,
         will: Option<Box<Will>>,
     ) -> Option<oneshot::Receiver<Stored>> {
         let durable = self.durable.as_ref()?;
+        // Not whether the session was there: a connection may take over from one whose beginning the log then refuses.
+        let is_new = !has_begun(entry);
         let attach = Attach {
             session: entry.key,
             is_new,
@@ -251,6 +251,11 @@ impl Durable {
         );
         one("broker_snapshots_total", "Snapshots of the sessions.", total, report.snapshots.load(Relaxed));
     }
+}
+
+/// Whether the log has the beginning of a durable session.
+pub(crate) fn has_begun(entry: &Entry) -> bool {
+    entry.inner.lock().kept.as_ref().is_some_and(|kept| kept.begun)
 }
 
 /// The session whose will the log has to strike out.

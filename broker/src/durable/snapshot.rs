@@ -5,7 +5,7 @@
 //!
 //! | table | key | value |
 //! |---|---|---|
-//! | `mqtt.state` | `state` | version, applied offset, next delivery number, latest time |
+//! | `mqtt.state` | `state` | version, applied offset, next delivery number and session key, latest time |
 //! | `mqtt.sessions` | session | the session without its queue and subscriptions, what is in flight by number |
 //! | `mqtt.subscriptions` | session | all its subscriptions |
 //! | `mqtt.deliveries` | session, number | what is peculiar to this receiver, and the number of the message |
@@ -123,6 +123,7 @@ impl State {
         state.int(VERSION.into());
         state.option(self.applied, |out, offset| out.int(offset.0));
         state.int(self.next_number);
+        state.int(self.next_session);
         state.time(self.last_ms);
         changes.put(Table::State, Bytes::from_static(STATE_KEY), state);
         changes
@@ -195,6 +196,7 @@ impl State {
         }
         self.applied = input.option(In::int)?.map(Offset);
         self.next_number = input.int()?;
+        self.next_session = input.int()?;
         self.last_ms = input.time()?;
         Ok(())
     }
@@ -212,6 +214,7 @@ impl State {
         let expiry_secs = input.small()?;
         let mut kept = Box::new(Kept::new(info.clone(), input.limits()?));
         kept.expiry_secs = expiry_secs;
+        kept.begun = true;
         kept.window = input.small()?;
         kept.attached = input.bool()?;
         kept.detached_at_ms = input.time()?;
@@ -285,7 +288,7 @@ impl State {
     /// Everything of the durable state, in one form for each state: two that are equal have equal lines.
     #[cfg(test)]
     pub(crate) fn fingerprint(&self) -> Vec<String> {
-        let mut lines = vec![format!("next {} last {}", self.next_number, self.last_ms)];
+        let mut lines = vec![format!("next {} {} last {}", self.next_number, self.next_session, self.last_ms)];
         for (session, entry) in &self.sessions {
             let inner = entry.inner.lock();
             let Some(kept) = &inner.kept else { continue };

@@ -31,6 +31,8 @@ pub(crate) struct State {
     pub(super) bodies: BTreeMap<u64, Body>,
     /// Number of the next delivery; 0 is for those that are not durable.
     pub(super) next_number: u64,
+    /// Above every session key there has been: none is given twice.
+    pub(super) next_session: u64,
     /// The latest time a record told, milliseconds since the epoch.
     pub(super) last_ms: i64,
     /// The last batch that was applied.
@@ -220,6 +222,7 @@ impl State {
 
     fn attach(&mut self, attach: &Attach, effects: &mut Vec<Effect>) {
         self.last_ms = self.last_ms.max(attach.at_ms);
+        self.next_session = self.next_session.max(attach.session.saturating_add(1));
         if attach.is_new && !self.sessions.contains_key(&attach.session) {
             let made = self.newcomers.remove(&attach.session);
             let kept = || Some(Box::new(Kept::new(attach.info.clone(), attach.limits)));
@@ -234,6 +237,7 @@ impl State {
             kept.info = attach.info.clone();
             kept.expiry_secs = attach.info.session_expiry_secs;
             inner.will = attach.will.clone();
+            kept.begun = true;
             kept.attached = true;
             kept.window = attach.window;
             kept.limits = attach.limits;

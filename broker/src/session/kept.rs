@@ -39,6 +39,8 @@ pub(crate) struct Kept {
     pub inflight_bytes: usize,
     /// What the last snapshot has of the session.
     pub saved: Saved,
+    /// Of this process: the log has the beginning of the session.
+    pub begun: bool,
     /// Of this process: messages of QoS 0.
     pub transient: Queue,
     /// Of this process: PUBRELs that may leave.
@@ -75,6 +77,7 @@ impl Kept {
             recorded: BTreeSet::new(),
             inflight_bytes: 0,
             saved: Saved::default(),
+            begun: false,
             transient: Queue::default(),
             pubrels: VecDeque::new(),
             will_claimed: false,

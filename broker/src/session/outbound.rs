@@ -154,6 +154,7 @@ impl Outbound {
     /// Takes the first message of the queue into flight, unsent, with the next free packet identifier. The bytes of its
     /// topic and payload.
     pub(crate) fn admit(&mut self, queue: &mut Queue) -> Option<usize> {
+        queue.front()?;
         let packet_id = self.free_packet_id()?;
         let delivery = queue.pop_front()?;
         let bytes = delivery.cost_bytes();

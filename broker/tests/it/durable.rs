@@ -151,7 +151,6 @@ fn a_crash_keeps_subscriptions_queue_exchanges_and_identifiers() {
         assert_eq!(client.recv().await, Packet::Pubrel(Pubrel::new(ids[2], Reason::SUCCESS)));
         ids
     });
-    let again = ids.clone();
     lives.live(|handle, _| async move {
         let mut publisher = resume(&handle, "p", true).await;
         // The open identifier is a duplicate, the one that was released is free.
@@ -165,17 +164,17 @@ fn a_crash_keeps_subscriptions_queue_exchanges_and_identifiers() {
         let mut client = resume(&handle, "c", true).await;
         for (n, expected) in ["one", "two"].iter().enumerate() {
             let got = client.recv_publish().await;
-            assert_eq!((text(&got), got.header.packet_id, got.header.dup), (*expected, again[n], true));
+            assert_eq!((text(&got), got.header.packet_id, got.header.dup), (*expected, ids[n], true));
         }
-        assert_eq!(client.recv().await, Packet::Pubrel(Pubrel::new(again[2], Reason::SUCCESS)));
+        assert_eq!(client.recv().await, Packet::Pubrel(Pubrel::new(ids[2], Reason::SUCCESS)));
         let four = client.recv_publish().await;
         assert_eq!((text(&four), four.header.dup), ("four", false));
-        client.send(&Packet::Puback(Puback::new(again[0], Reason::SUCCESS))).await;
-        for id in [again[1], four.header.packet_id] {
+        client.send(&Packet::Puback(Puback::new(ids[0], Reason::SUCCESS))).await;
+        for id in [ids[1], four.header.packet_id] {
             client.send(&Packet::Pubrec(Pubrec::new(id, Reason::SUCCESS))).await;
             assert_eq!(client.recv().await, Packet::Pubrel(Pubrel::new(id, Reason::SUCCESS)));
         }
-        for id in [again[1], again[2], four.header.packet_id] {
+        for id in [ids[1], ids[2], four.header.packet_id] {
             client.send(&Packet::Pubcomp(Pubcomp::new(id, Reason::SUCCESS))).await;
         }
         until("nothing is in flight", || handle.client("c").unwrap().inflight_count == 0).await;

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 use model::{ClientInfo, Message, MessageId, Origin, ProtocolVersion, Qos, Str};
 use tokio::sync::oneshot;
 
+use super::super::has_begun;
 use super::super::record::Record;
 use super::super::{Stored, Unstored};
 use crate::codec::SubscribeOptions;
@@ -188,7 +189,7 @@ impl Conn {
                 entry.attach(&mut inner, link.clone());
             }
             let attaching = match entry.durable {
-                true => core.submit_attach(&entry, is_new, &info, window, None),
+                true => core.submit_attach(&entry, &info, window, None),
                 false => core.submit(Record::Tick { at_ms: core.now_ms() }),
             };
             return Self {
@@ -232,7 +233,7 @@ impl Conn {
                     self.down.push_back(Down::Connack { present: self.present });
                 }
                 _ => {
-                    if self.is_new {
+                    if self.is_new || self.entry.durable && !has_begun(&self.entry) {
                         core.abandon(&self.entry);
                     }
                     return false;

@@ -346,7 +346,7 @@ impl World {
         for _ in 0..count {
             let pick = self.chance.next();
             let Some(conn) = &mut self.clients[index].conn else { return };
-            if !conn.answers.is_empty() && pick % 2 == 0 {
+            if !conn.answers.is_empty() && pick.is_multiple_of(2) {
                 let answer = conn.answers.swap_remove((pick / 2) as usize % conn.answers.len());
                 conn.up.push_back(answer);
             }

@@ -102,9 +102,14 @@ impl World {
             return;
         }
         // Order per topic, publisher and QoS, of first deliveries. A message that was refused while the connection broke is sent
-        // again behind those that were taken meanwhile; one of QoS 1 that was sent again may come again at any time.
+        // again behind those that were taken meanwhile; one of QoS 1 that was sent again may come again at any time; and one that
+        // nobody wanted when it came first, and that was sent again, meets who has subscribed since.
         let published = &self.published[&name];
-        if self.full_at >= published.step || published.repeated && sent_qos == Qos::AtLeastOnce {
+        let mut subscribed = self.subscriptions[index].iter();
+        let was_wanted = subscribed
+            .any(|(filter, (most, since))| matches(*filter, topic) && *since < published.step && *most >= qos);
+        let again = published.repeated && (sent_qos == Qos::AtLeastOnce || !was_wanted);
+        if self.full_at >= published.step || again {
             self.got[index].insert(name, (packet_id, qos, 1));
             return;
         }
