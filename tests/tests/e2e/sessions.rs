@@ -27,7 +27,7 @@ fn publish(publisher: &mut Session, next: &mut u64, acknowledged: &mut BTreeSet<
     loop {
         while publisher.outgoing_count() < WINDOW && *next < MESSAGES_MAX {
             *next += 1;
-            let qos = 1 + u8::from(*next % 2 == 0);
+            let qos = 1 + u8::from(next.is_multiple_of(2));
             if publisher.publish("load/x", *next, qos).is_err() {
                 return;
             }
@@ -71,7 +71,7 @@ fn receive(subscriber: &mut Session, counts: &mut Counts, done: &AtomicBool) {
 fn check(name: &str, counts: &Counts, acknowledged: &BTreeSet<u64>, log: &str) {
     let lost: Vec<_> = acknowledged
         .iter()
-        .filter(|number| !counts.contains_key(&(**number, 1 + u8::from(*number % 2 == 0))))
+        .filter(|number| !counts.contains_key(&(**number, 1 + u8::from(number.is_multiple_of(2)))))
         .collect();
     assert!(lost.is_empty(), "{name}: {} of {} are lost: {lost:?}\n{log}", lost.len(), acknowledged.len());
     let twice: Vec<_> = counts.iter().filter(|((_, qos), count)| *qos == 2 && **count > 1).collect();
