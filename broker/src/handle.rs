@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use model::ports::{Admission, Metrics, Publish, PublishError, Refused, Sample, SampleKind};
+use model::ports::{Admission, LiveClients, Metrics, Publish, PublishError, Refused, Sample, SampleKind};
 use model::{ClientInfo, Message, MessageId, Qos, Str, validate_topic};
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
@@ -312,6 +312,45 @@ impl Publish for Handle {
                 Err(refused) => Err(PublishError::Refused(refused)),
             },
         }
+    }
+}
+
+/// Sessions looked at under one lock of the registry.
+const PAGE_SESSIONS: usize = 1_000;
+
+impl Handle {
+    fn each_session(&self, mut act: impl FnMut(&Arc<Entry>)) {
+        let mut after: Option<Str> = None;
+        loop {
+            let page = self.core.registry.page(after.as_deref(), PAGE_SESSIONS);
+            page.iter().for_each(&mut act);
+            match page.last() {
+                Some(last) if page.len() == PAGE_SESSIONS => after = Some(last.client_id.clone()),
+                _ => return,
+            }
+        }
+    }
+}
+
+impl LiveClients for Handle {
+    fn recheck(&self) {
+        self.each_session(|entry| {
+            if let Some(link) = &entry.inner.lock().link {
+                link.recheck();
+            }
+        });
+    }
+
+    fn end(&self, is_meant: &dyn Fn(&ClientInfo) -> bool) -> usize {
+        let mut count = 0;
+        self.each_session(|entry| {
+            let link = entry.inner.lock().link.clone();
+            if let Some(link) = link.filter(|link| is_meant(&link.info)) {
+                link.end(Reason::ADMINISTRATIVE_ACTION);
+                count += 1;
+            }
+        });
+        count
     }
 }
 

@@ -22,8 +22,7 @@
 //! without acknowledgement; control characters are refused in topics, filters, client identifiers and user names.
 //!
 //! Not here yet: TLS and WebSocket listeners, durable sessions and retained messages (delayed messages too are
-//! in memory), `$SYS`, enhanced authentication (a CONNECT with an authentication method is refused with 0x8C), outgoing topic
-//! aliases.
+//! in memory), `$SYS`, outgoing topic aliases.
 
 pub mod codec;
 mod connection;

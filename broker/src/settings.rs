@@ -96,6 +96,14 @@ pub struct Settings {
     pub proxy_subscriptions: Vec<ProxySubscription>,
     /// SUBACK code of a refused subscription for MQTT 5. Default 0x87 (Not authorized).
     pub subscribe_refused_code: u8,
+    /// A publish or a subscription that is denied ends the connection (0x87). Default false: it is refused (manual
+    /// `acl_deny_action`).
+    pub deny_disconnects: bool,
+    /// Answers of the authorizer that each connection remembers where asking is costly. Default 32; 0 remembers none
+    /// (manual `acl_cache_max_size`).
+    pub rights_remembered_max: usize,
+    /// How long they are remembered, milliseconds. Default 60,000 (manual `acl_cache_ttl`).
+    pub rights_remembered_ms: u64,
 }
 
 /// One place to listen.
@@ -207,6 +215,9 @@ impl Default for Settings {
             rewrite_subscribe: Vec::new(),
             proxy_subscriptions: Vec::new(),
             subscribe_refused_code: 0x87,
+            deny_disconnects: false,
+            rights_remembered_max: 32,
+            rights_remembered_ms: 60_000,
         }
     }
 }

@@ -10,13 +10,14 @@ use model::{ClientInfo, EventKind, Message, MessageId, Origin, ProtocolVersion, 
 use tokio::net::TcpStream;
 
 use super::Connection;
+use super::handle_auth::{self, Method, Proven, properties as proof_properties};
 use super::handle_publish::travelling;
 use crate::codec::{Connack, Connect, LastWill, MAX_REMAINING_LENGTH, Packet, Properties, Property, Reason};
 use crate::node::Core;
 use crate::numbers::{Metric, Stat};
 use crate::registry::{Entry, Full, Link, Will};
 use crate::timers::Timer;
-use crate::topics::{Destination, effective_filter};
+use crate::topics::Destination;
 
 /// How a CONNECT is refused.
 pub(super) enum Refusal {
@@ -41,22 +42,18 @@ impl Connection {
         core: &Arc<Core>,
         socket: &mut Option<TcpStream>,
         mut connect: Connect,
-        inbox: Vec<u8>,
+        mut inbox: Vec<u8>,
         peer: SocketAddr,
         local: SocketAddr,
     ) -> Result<Self, Refusal> {
         let assigned = check(core, &mut connect)?;
         let mut info = client_info(core, &connect, peer, local);
-        let login = Login { client: Arc::new(info.clone()), password: connect.password.take() };
-        let superuser = match core.ports.authenticate.authenticate(login).await {
-            Verdict::Allow { superuser } => superuser,
-            refused => {
-                let reason = refusal(&refused);
-                core.emit_connack(&info, reason);
-                return Err(reason.into());
+        let stream = socket.as_mut().ok_or(Refusal::Silent)?;
+        let proven = admit(core, stream, &mut inbox, &mut info, &mut connect).await.inspect_err(|refusal| {
+            if let Refusal::Told(reason) = refusal {
+                core.emit_connack(&info, *reason);
             }
-        };
-        info.is_superuser = superuser;
+        })?;
         let info = Arc::new(info);
         let will = check_will(core, &info, connect.will.take()).await?;
         let silence_max_ms = i64::from(info.keepalive_secs) * 1500;
@@ -80,18 +77,23 @@ impl Connection {
             unreleased_count: 0,
             aliases: None,
             retained_backlog: VecDeque::new(),
+            method: proven.as_ref().map(|proven| Method::new(proven.method.clone())),
+            rights: None,
         };
-        connection.welcome(&connect, assigned, session_present).await;
+        connection.welcome(&connect, assigned, session_present, proven).await;
         Ok(connection)
     }
 
-    async fn welcome(&mut self, connect: &Connect, assigned: bool, session_present: bool) {
+    async fn welcome(&mut self, connect: &Connect, assigned: bool, session_present: bool, proven: Option<Proven>) {
         if session_present {
             self.reauthorize_subscriptions().await;
         }
         let mut properties = Properties::default();
         if self.version == ProtocolVersion::V5 {
             properties = connack_properties(&self.core, &self.info, connect, assigned);
+            properties
+                .0
+                .extend(proven.map(|proven| proof_properties(&proven.method, proven.data).0).unwrap_or_default());
         }
         let connack = Connack { session_present, reason: Reason::SUCCESS, properties };
         self.encode(&Packet::Connack(connack));
@@ -100,33 +102,54 @@ impl Connection {
             let due_ms = self.core.monotonic_ms() + self.link.silence_max_ms;
             self.core.timers.set(due_ms, Timer::KeepAlive(Arc::downgrade(&self.link)));
         }
+        // A ban that came while the client connected has not found this connection yet.
+        if self.core.ports.authenticate.is_banned(&self.info) {
+            self.link.end(Reason::ADMINISTRATIVE_ACTION);
+        }
         let kind = if session_present { EventKind::SessionResumed } else { EventKind::SessionCreated };
         self.core.emit_connack(&self.info, Reason::SUCCESS);
         self.core.emit_session(kind, &self.info, None);
         self.core.emit_connected(&self.info, self.window);
         self.subscribe_by_proxy().await;
     }
+}
 
-    /// Rights may have changed since the session subscribed: what it may no longer have, it no longer has.
-    async fn reauthorize_subscriptions(&mut self) {
-        let filters: Vec<Str> = self.entry.inner.lock().subscriptions.keys().cloned().collect();
-        for filter in filters {
-            if self.core.allows(&self.info, Access::Subscribe, effective_filter(&filter)).await {
-                self.core.subscribers.came_online(&filter, &self.entry);
-            } else {
-                self.core.remove_subscription(&self.entry, &filter);
-            }
-        }
+/// Judges who the client is: by its password, or by an exchange where it names a method. `info` gets the user name that was
+/// proven.
+async fn admit(
+    core: &Core,
+    socket: &mut TcpStream,
+    inbox: &mut Vec<u8>,
+    info: &mut ClientInfo,
+    connect: &mut Connect,
+) -> Result<Option<Proven>, Refusal> {
+    let authenticate = &core.ports.authenticate;
+    if authenticate.is_banned(info) {
+        return Err(Reason::BANNED.into());
     }
+    let Some(method) = handle_auth::method(&connect.properties) else {
+        let login = Login { client: Arc::new(info.clone()), password: connect.password.take() };
+        match authenticate.authenticate(login).await {
+            Verdict::Allow { superuser } => info.is_superuser = superuser,
+            refused => return Err(refusal(&refused).into()),
+        }
+        return Ok(None);
+    };
+    let proven = handle_auth::exchange(core, socket, inbox, info, method, &connect.properties).await?;
+    if info.username.as_ref().is_some_and(|claimed| *claimed != proven.username) {
+        return Err(Reason::NOT_AUTHORIZED.into());
+    }
+    info.username = Some(proven.username.clone());
+    info.is_superuser = proven.superuser;
+    if authenticate.is_banned(info) {
+        return Err(Reason::BANNED.into());
+    }
+    Ok(Some(proven))
 }
 
 /// Checks what needs nobody else; `true`: the client gets a client identifier from the server.
 fn check(core: &Core, connect: &mut Connect) -> Result<bool, Refusal> {
     let settings = &core.settings;
-    if connect.properties.find(|property| matches!(property, Property::AuthenticationMethod(_)).then_some(())).is_some()
-    {
-        return Err(Reason::BAD_AUTHENTICATION_METHOD.into());
-    }
     if connect.client_id.len() > settings.client_id_bytes_max {
         return Err(Reason::CLIENT_IDENTIFIER_NOT_VALID.into());
     }
@@ -177,7 +200,7 @@ fn client_info(core: &Core, connect: &Connect, peer: SocketAddr, local: SocketAd
     }
 }
 
-fn refusal(verdict: &Verdict) -> Reason {
+pub(super) fn refusal(verdict: &Verdict) -> Reason {
     match verdict {
         Verdict::BadCredentials => Reason::BAD_USERNAME_OR_PASSWORD,
         Verdict::Unavailable => Reason::SERVER_UNAVAILABLE,

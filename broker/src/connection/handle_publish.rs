@@ -32,7 +32,7 @@ impl Connection {
             return self.refuse(&header, Reason::TOPIC_NAME_INVALID);
         };
         // The server's own topics are closed to clients whatever the authorizer says.
-        if topic.starts_with('$') || !self.core.allows(&self.info, Access::Publish, &topic).await {
+        if topic.starts_with('$') || !self.allows(Access::Publish, &topic).await {
             return self.deny(&header, topic);
         }
         let received_at_ms = self.core.now_ms();
@@ -164,6 +164,13 @@ impl Connection {
     fn deny(&mut self, header: &PublishHeader, topic: Str) -> Result<(), End> {
         self.core.counters.dropped(Dropped::PublishDenied, 1);
         tracing::debug!(client_id = ?self.info.client_id, ?topic, "publish denied");
+        if let Err(end) = self.denied() {
+            // The client gets no answer, and must not find the message taken when it sends it again.
+            if header.qos == Qos::ExactlyOnce {
+                self.entry.inner.lock().inbound.release(header.packet_id);
+            }
+            return Err(end);
+        }
         self.refuse(header, Reason::NOT_AUTHORIZED)
     }
 

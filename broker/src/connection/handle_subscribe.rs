@@ -14,6 +14,9 @@ use crate::session::Delivery;
 use crate::subscribing::Added;
 use crate::topics::effective_filter;
 
+/// The client may not subscribe to that.
+struct Denied;
+
 impl Connection {
     pub(super) async fn handle_subscribe(&mut self, packet: Subscribe) -> Result<(), End> {
         if packet.filters.len() > self.core.settings.filters_per_packet_max {
@@ -28,7 +31,13 @@ impl Connection {
                 reasons.push(Reason::TOPIC_FILTER_INVALID);
                 continue;
             };
-            let reason = self.subscribe_one(&filter, options, identifier).await;
+            let reason = match self.subscribe_one(&filter, options, identifier).await {
+                Ok(reason) => reason,
+                Err(Denied) => {
+                    self.denied()?;
+                    Reason(self.core.settings.subscribe_refused_code)
+                }
+            };
             if !reason.is_error() {
                 granted.push((filter, options.qos as i64));
             }
@@ -52,27 +61,33 @@ impl Connection {
             if self.entry.inner.lock().subscriptions.contains_key(&filter) {
                 continue;
             }
-            let reason = self.subscribe_one(&filter, SubscribeOptions::of_qos(*qos), None).await;
-            if !reason.is_error() {
+            // Not the client's wish: being denied it is no fault of its own.
+            let made = self.subscribe_one(&filter, SubscribeOptions::of_qos(*qos), None).await;
+            if made.is_ok_and(|reason| !reason.is_error()) {
                 core.emit_subscribed(&self.info, &filter, *qos as i64);
             }
         }
     }
 
-    async fn subscribe_one(&mut self, filter: &Str, options: SubscribeOptions, identifier: Option<u32>) -> Reason {
+    async fn subscribe_one(
+        &mut self,
+        filter: &Str,
+        options: SubscribeOptions,
+        identifier: Option<u32>,
+    ) -> Result<Reason, Denied> {
         let effective = effective_filter(filter);
         let is_shared = effective.len() < filter.len();
         if effective.split('/').count() > self.core.settings.topic_levels_max {
-            return Reason::TOPIC_FILTER_INVALID;
+            return Ok(Reason::TOPIC_FILTER_INVALID);
         }
-        if !self.core.allows(&self.info, Access::Subscribe, effective).await {
+        if !self.allows(Access::Subscribe, effective).await {
             tracing::debug!(client_id = ?self.info.client_id, ?filter, "subscribe denied");
-            return Reason(self.core.settings.subscribe_refused_code);
+            return Err(Denied);
         }
         let is_new = match self.core.add_subscription(&self.entry, filter, options, identifier) {
             Added::New => true,
             Added::Replaced => false,
-            Added::Full | Added::Ended => return Reason::QUOTA_EXCEEDED,
+            Added::Full | Added::Ended => return Ok(Reason::QUOTA_EXCEEDED),
         };
         let wants_retained = match options.retain_handling {
             RetainHandling::Always => true,
@@ -83,7 +98,7 @@ impl Connection {
         if wants_retained && !is_shared {
             self.take_retained(filter, options, identifier);
         }
-        Reason(options.qos as u8)
+        Ok(Reason(options.qos as u8))
     }
 
     /// Puts the retained messages of `filter` on their way. They enter the queue as it has room, so that a subscription to

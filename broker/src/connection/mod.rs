@@ -12,12 +12,14 @@ mod connect;
 mod deliver;
 mod end;
 mod handle_ack;
+mod handle_auth;
 mod handle_connect;
 mod handle_disconnect;
 mod handle_publish;
 mod handle_subscribe;
 mod handle_unsubscribe;
 mod inbox;
+mod rights;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -28,6 +30,8 @@ use tokio::net::TcpStream;
 
 use self::admission::PendingAck;
 use self::end::End;
+use self::handle_auth::Method;
+use self::rights::Rights;
 use crate::codec::{Error, Kind, Packet, Pingresp, Reason};
 use crate::node::Core;
 use crate::numbers::Metric;
@@ -63,6 +67,10 @@ struct Connection {
     window: u16,
     /// Largest packet the client takes, bytes.
     client_packet_bytes_max: usize,
+    /// The method of enhanced authentication, if the client came with one.
+    method: Option<Box<Method>>,
+    /// Answers of the authorizer that are worth remembering.
+    rights: Option<Box<Rights>>,
 }
 
 impl Connection {
@@ -93,6 +101,9 @@ impl Connection {
 
     /// Acts on what came, delivers what waits, writes what the socket takes. `true`: there is more to do at once.
     async fn work(&mut self) -> Result<bool, End> {
+        if self.link.takes_recheck() {
+            self.reauthorize_subscriptions().await;
+        }
         let held = self.act_on_inbox().await?;
         self.settle_admissions()?;
         let more = self.deliver().await?;
@@ -116,7 +127,7 @@ impl Connection {
             Packet::Pingreq(_) => self.send(&Packet::Pingresp(Pingresp)),
             Packet::Disconnect(packet) => Err(self.handle_disconnect(&packet)),
             Packet::Connect(_) => Err(Error::protocol("a second CONNECT [MQTT-3.1.0-2]").into()),
-            Packet::Auth(_) => Err(Error::protocol("AUTH without an authentication method [MQTT-4.12.0-6]").into()),
+            Packet::Auth(packet) => self.handle_auth(packet).await,
             Packet::Connack(_) | Packet::Suback(_) | Packet::Unsuback(_) | Packet::Pingresp(_) => {
                 Err(Error::protocol("a packet that only servers send").into())
             }

@@ -8,12 +8,14 @@
 )]
 
 mod admission;
+mod auth;
 mod client;
 mod connect;
 mod limits;
 mod numbers;
 mod publish;
 mod real_clients;
+mod rights;
 mod sessions;
 mod shared;
 mod strictness;
