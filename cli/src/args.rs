@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use crate::access_args::{AclCommand, BanKind, BannedCommand, UsersCommand};
+
 /// weir: SQL rules over MQTT, into databases, queues, lakes and webhooks.
 #[derive(Debug, Parser)]
 #[command(name = "weir", version, propagate_version = true, arg_required_else_help = true, max_term_width = 110)]
@@ -118,6 +120,18 @@ pub enum Command {
     /// Connected MQTT clients
     #[command(subcommand)]
     Clients(ClientsCommand),
+    /// Who may not connect
+    #[command(subcommand)]
+    Banned(BannedCommand),
+    /// User names with their passwords
+    #[command(subcommand)]
+    Users(UsersCommand),
+    /// Client identifiers with their passwords
+    #[command(subcommand, name = "clientid", visible_alias = "client-ids")]
+    ClientIds(UsersCommand),
+    /// Access rules
+    #[command(subcommand)]
+    Acl(AclCommand),
     /// Whether the server is up
     Status,
     /// The server configuration

@@ -4,12 +4,15 @@
 //! and nowhere else.
 
 pub(crate) mod actions;
+pub(crate) mod auth_users;
+pub(crate) mod banned;
 pub(crate) mod clients;
 pub(crate) mod resources;
 pub(crate) mod rules;
 
+use ::auth::NameKind;
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{delete, get};
 
 use crate::state::Shared;
 
@@ -27,6 +30,11 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/resources", get(resources::list).post(resources::create))
         .route("/resources/{id}", get(resources::show).post(resources::start).delete(resources::remove))
         .route("/resource_status/{id}", get(resources::status))
+        .route("/banned", get(banned::list).post(banned::create))
+        .route("/banned/", get(banned::list).post(banned::create))
+        .route("/banned/{who}", delete(banned::remove))
+        .nest("/auth_username", auth_users::routes(NameKind::Username))
+        .nest("/auth_clientid", auth_users::routes(NameKind::ClientId))
         .route("/connections", get(clients::list))
         .route("/connections/{id}", get(clients::show).delete(clients::kick))
 }

@@ -2,7 +2,7 @@
 
 use broker::{Listener, ProxySubscription, QueueFull, RewriteRule, SharedStrategy};
 use model::Qos;
-use settings::{DropWhich, Rewrite, Settings, ShareBy};
+use settings::{Anonymous, DenyAction, DropWhich, NoMatch, Rewrite, Settings, ShareBy};
 
 /// The broker's settings.
 pub(crate) fn broker(settings: &Settings) -> broker::Settings {
@@ -60,6 +60,9 @@ pub(crate) fn broker(settings: &Settings) -> broker::Settings {
         rewrite_publish: mqtt.rewrite_publish.iter().map(rewrite).collect(),
         rewrite_subscribe: mqtt.rewrite_subscribe.iter().map(rewrite).collect(),
         proxy_subscriptions: proxies.map(|(filter, qos)| proxy(filter, *qos)).collect(),
+        deny_disconnects: settings.auth.acl_deny_action == DenyAction::Disconnect,
+        rights_remembered_max: settings.auth.acl_cache_max,
+        rights_remembered_ms: millis(settings.auth.acl_cache_ttl),
         ..broker::Settings::default()
     }
 }
@@ -81,6 +84,34 @@ fn rewrite(rule: &Rewrite) -> RewriteRule {
 /// The settings room has refused any other QoS.
 fn proxy(filter: &str, qos: u8) -> ProxySubscription {
     ProxySubscription { filter: filter.to_owned(), qos: Qos::from_u8(qos).unwrap_or(Qos::AtMostOnce) }
+}
+
+/// The settings of access control.
+pub(crate) fn auth(settings: &Settings) -> auth::Settings {
+    let given = &settings.auth;
+    auth::Settings {
+        acl: auth::AclSettings {
+            file: (!given.acl_file.is_empty()).then(|| given.acl_file.clone().into()),
+            nomatch: match given.acl_nomatch {
+                NoMatch::Allow => auth::Permission::Allow,
+                NoMatch::Deny => auth::Permission::Deny,
+            },
+            file_bytes_max: given.acl_file_bytes_max.0,
+            rules_max: given.acl_rules_max,
+        },
+        anonymous: match settings.mqtt.allow_anonymous {
+            Anonymous::Never => auth::AnonymousAccess::Never,
+            Anonymous::Loopback => auth::AnonymousAccess::Loopback,
+            Anonymous::Everywhere => auth::AnonymousAccess::Everywhere,
+        },
+        users: auth::UserSettings {
+            count_max: given.users_max,
+            // settings::load has refused less.
+            iterations: std::num::NonZeroU32::new(given.password_iterations).unwrap_or(std::num::NonZeroU32::MAX),
+        },
+        banned_max: given.banned_max,
+        flapping_clients_max: given.flapping_clients_max,
+    }
 }
 
 /// The engine's settings.

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::{Applied, ApplyOptions, Credentials, Health, Parts, Phase};
+use auth::Auth;
 use broker::{Broker, Handle, Ports};
 use cli::{Exit, Failure};
 use connector::DeadLetters;
 use engine::{Deps, Engine};
-use model::ports::{AllowAll, AllowAnonymous, Metrics};
+use model::ports::Metrics;
 use pipelines::{Absent, Pipeline};
 use resources::Resources;
 use settings::Settings;
@@ -30,6 +31,7 @@ pub(crate) struct Server {
     pub(crate) engine: Engine,
     pub(crate) resources: Resources,
     pub(crate) broker: Handle,
+    pub(crate) auth: Auth,
     pub(crate) health: Arc<Health>,
     pub(crate) api_address: SocketAddr,
     pub(crate) credentials: PathBuf,
@@ -77,17 +79,19 @@ pub(crate) async fn start(settings: &Settings, files: &[PathBuf]) -> Result<Serv
     let credentials = Credentials::open(&folder)
         .map_err(|error| failed(format!("{}: {error}", folder.join(api::CREDENTIALS_FILE).display())))?;
     let kv = Kv::open(data_dir.kv_path()).await.map_err(|error| failed(error.to_string()))?;
+    let auth = Auth::open(mapping::auth(settings), kv.clone(), clock()).await.map_err(|error| auth_failure(&error))?;
     let (engine, resources, dead_letters) = open_rules(settings, registry, &data_dir, kv).await?;
     if !pipelines.is_empty() {
         apply(&engine, &resources, &pipelines).await?;
     }
-    let broker = start_broker(settings, &engine)?;
+    let broker = start_broker(settings, &engine, &auth)?;
     let health = Arc::new(Health::default());
     let metrics: Vec<Arc<dyn Metrics>> = vec![
         Arc::new(broker.clone()),
         Arc::new(engine.clone()),
         Arc::new(resources.clone()),
         Arc::new(dead_letters.clone()),
+        Arc::new(auth.clone()),
     ];
     let api_address = service.local_addr();
     let credentials_path = credentials.path().to_path_buf();
@@ -98,6 +102,7 @@ pub(crate) async fn start(settings: &Settings, files: &[PathBuf]) -> Result<Serv
         node: settings.node.name.clone(),
         engine: engine.clone(),
         resources: resources.clone(),
+        auth: auth.clone(),
         dead_letters,
         clients: Arc::new(BrokerClients { handle: broker.clone(), node: settings.node.name.clone() }),
         secrets_dir: folder.join(SECRETS_FOLDER),
@@ -112,6 +117,7 @@ pub(crate) async fn start(settings: &Settings, files: &[PathBuf]) -> Result<Serv
         engine,
         resources,
         broker,
+        auth,
         health,
         api_address,
         credentials: credentials_path,
@@ -163,12 +169,11 @@ async fn open_rules(
     Ok((engine, resources, dead_letters))
 }
 
-fn start_broker(settings: &Settings, engine: &Engine) -> Result<Handle, Failure> {
+fn start_broker(settings: &Settings, engine: &Engine, auth: &Auth) -> Result<Handle, Failure> {
     let ports = Ports {
         tap: engine.tap(),
-        // settings::load has made sure that a listener on the network was asked for.
-        authenticate: Arc::new(AllowAnonymous),
-        authorize: Arc::new(AllowAll),
+        authenticate: Arc::new(auth.clone()),
+        authorize: Arc::new(auth.clone()),
         clock: clock(),
     };
     let broker = Broker::start(mapping::broker(settings), ports).map_err(|error| match &error {
@@ -178,6 +183,7 @@ fn start_broker(settings: &Settings, engine: &Engine) -> Result<Handle, Failure>
         }
     })?;
     engine.set_publish(Arc::new(broker.clone()));
+    auth.set_live(Arc::new(broker.clone()));
     Ok(broker)
 }
 
@@ -245,6 +251,11 @@ fn bind_failure(address: SocketAddr, error: &std::io::Error) -> Failure {
         _ => format!("{error}. Check api.bind"),
     };
     Failure::new(Exit::Conflict, format!("the API cannot use {address}: {why}"))
+}
+
+fn auth_failure(error: &auth::Error) -> Failure {
+    let exit = if matches!(error, auth::Error::Acl(_)) { Exit::Invalid } else { Exit::Failed };
+    Failure::new(exit, format!("access control: {error}"))
 }
 
 fn failed(message: impl Into<String>) -> Failure {
