@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use model::ports::Flapping;
+
 use model::Qos;
 
 /// Settings of the broker; [`Settings::default`] has the documented defaults and no listener.
@@ -96,6 +98,13 @@ pub struct Settings {
     pub proxy_subscriptions: Vec<ProxySubscription>,
     /// SUBACK code of a refused subscription for MQTT 5. Default 0x87 (Not authorized).
     pub subscribe_refused_code: u8,
+    /// Ask the authorizer about what clients do. Default true (manual `enable_acl`). Topics that begin with `$` stay closed
+    /// to publishers either way.
+    pub acl: bool,
+    /// Refuse banned clients. Default true (manual `enable_ban`).
+    pub ban: bool,
+    /// Report clients that connect and disconnect too often. Default none (manual `enable_flapping_detect`).
+    pub flapping: Option<Flapping>,
     /// A publish or a subscription that is denied ends the connection (0x87). Default false: it is refused (manual
     /// `acl_deny_action`).
     pub deny_disconnects: bool,
@@ -215,6 +224,9 @@ impl Default for Settings {
             rewrite_subscribe: Vec::new(),
             proxy_subscriptions: Vec::new(),
             subscribe_refused_code: 0x87,
+            acl: true,
+            ban: true,
+            flapping: None,
             deny_disconnects: false,
             rights_remembered_max: 32,
             rights_remembered_ms: 60_000,

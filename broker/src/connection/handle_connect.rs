@@ -102,8 +102,9 @@ impl Connection {
             let due_ms = self.core.monotonic_ms() + self.link.silence_max_ms;
             self.core.timers.set(due_ms, Timer::KeepAlive(Arc::downgrade(&self.link)));
         }
+        self.core.state_changed(&self.info);
         // A ban that came while the client connected has not found this connection yet.
-        if self.core.ports.authenticate.is_banned(&self.info) {
+        if is_banned(&self.core, &self.info) {
             self.link.end(Reason::ADMINISTRATIVE_ACTION);
         }
         let kind = if session_present { EventKind::SessionResumed } else { EventKind::SessionCreated };
@@ -123,13 +124,12 @@ async fn admit(
     info: &mut ClientInfo,
     connect: &mut Connect,
 ) -> Result<Option<Proven>, Refusal> {
-    let authenticate = &core.ports.authenticate;
-    if authenticate.is_banned(info) {
+    if is_banned(core, info) {
         return Err(Reason::BANNED.into());
     }
     let Some(method) = handle_auth::method(&connect.properties) else {
         let login = Login { client: Arc::new(info.clone()), password: connect.password.take() };
-        match authenticate.authenticate(login).await {
+        match core.ports.authenticate.authenticate(login).await {
             Verdict::Allow { superuser } => info.is_superuser = superuser,
             refused => return Err(refusal(&refused).into()),
         }
@@ -141,10 +141,14 @@ async fn admit(
     }
     info.username = Some(proven.username.clone());
     info.is_superuser = proven.superuser;
-    if authenticate.is_banned(info) {
+    if is_banned(core, info) {
         return Err(Reason::BANNED.into());
     }
     Ok(Some(proven))
+}
+
+fn is_banned(core: &Core, info: &ClientInfo) -> bool {
+    core.settings.ban && core.ports.authenticate.is_banned(info)
 }
 
 /// Checks what needs nobody else; `true`: the client gets a client identifier from the server.

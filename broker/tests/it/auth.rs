@@ -1,15 +1,15 @@
 //! Enhanced authentication (MQTT 5.0 §4.12) against a scripted method, and bans at CONNECT.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use broker::codec::{Auth, Connack, Disconnect, Packet, Properties, Property, Reason, Version};
 use broker::{Broker, Handle, Ports, Settings};
 use bytes::Bytes;
-use model::ports::{Authenticate, Exchange, LiveClients as _, Login, Step, Verdict};
+use model::ports::{Authenticate, Exchange, Flapping, LiveClients as _, Login, Step, Verdict};
 use model::{ClientInfo, Qos};
 
-use crate::client::{Client, connect_packet, message, ports, settings};
+use crate::client::{Client, connect_packet, message, ports, settings, until};
 
 /// The method `SCRIPT`: "i am NAME", then "yes". "again" asks once more, everything else is refused. Bans "eve" and "bad".
 struct Scripted;
@@ -250,4 +250,35 @@ async fn clients_that_get_banned_are_disconnected_and_keep_their_sessions() {
     meant.expect_end(Reason::ADMINISTRATIVE_ACTION).await;
     other.expect_silence().await;
     assert!(handle.client("meant").is_some());
+}
+
+/// Writes down who connects and disconnects.
+#[derive(Default)]
+struct Watching(Mutex<Vec<(String, Flapping)>>);
+
+#[async_trait]
+impl Authenticate for Watching {
+    async fn authenticate(&self, _: Login) -> Verdict {
+        Verdict::Allow { superuser: false }
+    }
+    fn is_banned(&self, _: &ClientInfo) -> bool {
+        true
+    }
+    fn state_changed(&self, client: &ClientInfo, measure: Flapping) {
+        self.0.lock().unwrap().push((client.client_id.to_string(), measure));
+    }
+}
+
+#[tokio::test]
+async fn manual_5_11_flapping_is_reported_and_bans_can_be_switched_off() {
+    let measure = Flapping { changes_max: 3, window_secs: 60, ban_secs: 3600 };
+    for flapping in [None, Some(measure)] {
+        let watching = Arc::new(Watching::default());
+        let settings = Settings { ban: false, flapping, ..settings() };
+        let handle = Broker::start(settings, Ports { authenticate: watching.clone(), ..ports() }).unwrap();
+        drop(Client::new(&handle, "c", Version::V5).await);
+        until("the client is gone", || handle.client("c").is_none()).await;
+        until("its end is reported", || watching.0.lock().unwrap().len() == flapping.map_or(0, |_| 2)).await;
+        assert!(watching.0.lock().unwrap().iter().all(|(id, given)| id == "c" && *given == measure));
+    }
 }

@@ -240,6 +240,19 @@ async fn subscriptions_that_are_no_longer_allowed_are_removed_while_the_client_i
 }
 
 #[tokio::test]
+async fn manual_5_11_enable_acl_off_allows_everything_but_the_topics_of_the_server() {
+    let rights = Arc::new(Changing { version: AtomicU64::new(1), ..Changing::default() });
+    let settings = Settings { acl: false, ..settings() };
+    let handle = Broker::start(settings, Ports { authorize: rights, ..ports() }).unwrap();
+    let mut client = Client::new(&handle, "c", Version::V5).await;
+    client.subscribe("closed/#", Qos::AtMostOnce).await;
+    client.publish("closed/1", "x", Qos::AtMostOnce, 0).await;
+    assert_eq!(client.recv_publish().await.header.topic, "closed/1");
+    client.publish("$SYS/x", "x", Qos::AtLeastOnce, 1).await;
+    assert_eq!(client.recv().await, Packet::Puback(Puback::new(1, Reason::NOT_AUTHORIZED)));
+}
+
+#[tokio::test]
 async fn answers_are_remembered_until_rights_change() {
     let rights = Arc::new(Changing::default());
     let handle = Broker::start(settings(), Ports { authorize: rights.clone(), ..ports() }).unwrap();
