@@ -172,6 +172,8 @@ sections! {
         acl_file: String = "",
         /// What an access is that no rule speaks of.
         acl_nomatch: NoMatch = "deny",
+        /// Ask the rules at all (manual `enable_acl`). Without them everything is allowed but publishing to `$` topics.
+        acl_enabled: bool = "true",
         /// What a denied publish or subscription does: the packet is refused, or the connection ends (MQTT 5 reason 0x87).
         acl_deny_action: DenyAction = "ignore",
         /// Answers each connection remembers where asking is costly (many rules); 0 remembers none. A reload forgets them all.
@@ -188,6 +190,16 @@ sections! {
         password_iterations: u32 = "10000",
         /// Bans of client identifiers, user names and addresses.
         banned_max: usize = "100000",
+        /// Refuse banned clients (manual `enable_ban`).
+        ban_enabled: bool = "true",
+        /// Ban the client identifier of a client that connects and disconnects too often (manual §5.11 `enable_flapping_detect`).
+        flapping_detect: bool = "false",
+        /// Connects and disconnects allowed within `flapping_window`.
+        flapping_changes_max: u32 = "10",
+        /// The time in which they count.
+        flapping_window: Duration = "1m",
+        /// How long such a ban lasts.
+        flapping_ban: Duration = "1h",
         /// Clients watched for connecting and disconnecting too often.
         flapping_clients_max: usize = "100000",
     }

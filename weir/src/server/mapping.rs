@@ -2,6 +2,7 @@
 
 use broker::{Listener, ProxySubscription, QueueFull, RewriteRule, SharedStrategy};
 use model::Qos;
+use model::ports::Flapping;
 use settings::{Anonymous, DenyAction, DropWhich, NoMatch, Rewrite, Settings, ShareBy};
 
 /// The broker's settings.
@@ -60,6 +61,13 @@ pub(crate) fn broker(settings: &Settings) -> broker::Settings {
         rewrite_publish: mqtt.rewrite_publish.iter().map(rewrite).collect(),
         rewrite_subscribe: mqtt.rewrite_subscribe.iter().map(rewrite).collect(),
         proxy_subscriptions: proxies.map(|(filter, qos)| proxy(filter, *qos)).collect(),
+        acl: settings.auth.acl_enabled,
+        ban: settings.auth.ban_enabled,
+        flapping: settings.auth.flapping_detect.then(|| Flapping {
+            changes_max: settings.auth.flapping_changes_max,
+            window_secs: secs(settings.auth.flapping_window),
+            ban_secs: secs(settings.auth.flapping_ban),
+        }),
         deny_disconnects: settings.auth.acl_deny_action == DenyAction::Disconnect,
         rights_remembered_max: settings.auth.acl_cache_max,
         rights_remembered_ms: millis(settings.auth.acl_cache_ttl),
