@@ -146,6 +146,22 @@ fn a_mistake_in_the_rules_stops_the_start() {
 }
 
 #[test]
+fn manual_5_11_a_client_that_flaps_is_banned_for_a_while() {
+    let folder = tempfile::tempdir().expect("folder");
+    let environment = [("WEIR__AUTH__FLAPPING_DETECT", "true"), ("WEIR__AUTH__FLAPPING_CHANGES_MAX", "4")];
+    let server = Server::start(folder.path(), &environment).expect("server");
+    let connects = || {
+        let output = run(&server, "mosquitto_pub", None, &["-i", "flapper", "-q", "1", "-t", "t", "-m", "x"]);
+        output.status.success()
+    };
+    wait_for("the ban", PATIENCE, || (!connects()).then_some(())).expect("banned");
+    let listed = server.weir_ok(&["banned", "list", "-o", "json"]).expect("banned list");
+    let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
+    assert_eq!((&listed[0]["who"], &listed[0]["by"]), (&"flapper".into(), &"flapping_detect".into()));
+    assert!(publishes(&server, None, "t"), "others are not concerned");
+}
+
+#[test]
 fn bans_disconnect_refuse_and_survive_a_restart() {
     let folder = tempfile::tempdir().expect("folder");
     let mut server = Server::start(folder.path(), &[]).expect("server");
