@@ -35,8 +35,8 @@ use axum::{Router, middleware};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+pub use self::auth::{CREDENTIALS_FILE, Credentials};
 pub use apply::{Applied, ApplyError, ApplyOptions, Cause, apply, failed_test};
-pub use auth::{CREDENTIALS_FILE, Credentials};
 pub use health::{Health, Phase};
 pub use state::{Machine, Parts};
 

@@ -20,6 +20,8 @@ pub struct Parts {
     pub engine: engine::Engine,
     /// The resources.
     pub resources: resources::Resources,
+    /// Access control.
+    pub auth: auth::Auth,
     /// Rows that could not be delivered.
     pub dead_letters: connector::DeadLetters,
     /// The broker: its clients, numbers, alarms and traces.

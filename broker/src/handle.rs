@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use model::ports::{Metrics, Publish, PublishError, Refused, Sample, SampleKind};
-use model::{Message, MessageId, Qos, Str, validate_topic};
+use model::ports::{LiveClients, Metrics, Publish, PublishError, Refused, Sample, SampleKind};
+use model::{ClientInfo, Message, MessageId, Qos, Str, validate_topic};
 use parking_lot::Mutex;
 use store::WriterId;
 use tokio::task::JoinHandle;
@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::listener;
 use crate::node::{Core, Phase, Ports};
 use crate::numbers::{Counters, Stat};
+use crate::registry::Entry;
 use crate::router::{DelayedCursor, run_delayed};
 use crate::settings::{RetainedStorage, Settings};
 use crate::timers;
@@ -252,6 +253,45 @@ impl Publish for Handle {
             Err(NotTaken::Log(Unstored::Full)) => Err(PublishError::Refused(Refused::QueueFull)),
             Err(NotTaken::Log(Unstored::Unknown)) => Err(PublishError::Refused(Refused::Unavailable)),
         }
+    }
+}
+
+/// Sessions looked at under one lock of the registry.
+const PAGE_SESSIONS: usize = 1_000;
+
+impl Handle {
+    fn each_session(&self, mut act: impl FnMut(&Arc<Entry>)) {
+        let mut after: Option<Str> = None;
+        loop {
+            let page = self.core.registry.page(after.as_deref(), PAGE_SESSIONS);
+            page.iter().for_each(&mut act);
+            match page.last() {
+                Some(last) if page.len() == PAGE_SESSIONS => after = Some(last.client_id.clone()),
+                _ => return,
+            }
+        }
+    }
+}
+
+impl LiveClients for Handle {
+    fn recheck(&self) {
+        self.each_session(|entry| {
+            if let Some(link) = &entry.inner.lock().link {
+                link.recheck();
+            }
+        });
+    }
+
+    fn end(&self, is_meant: &dyn Fn(&ClientInfo) -> bool) -> usize {
+        let mut count = 0;
+        self.each_session(|entry| {
+            let link = entry.inner.lock().link.clone();
+            if let Some(link) = link.filter(|link| is_meant(&link.info)) {
+                link.end(Reason::ADMINISTRATIVE_ACTION);
+                count += 1;
+            }
+        });
+        count
     }
 }
 

@@ -23,9 +23,8 @@
 //! without acknowledgement; control characters are refused in topics, filters, client identifiers and user names; a CONNECT
 //! whose outline is broken, a remaining length of five bytes and a PING with a body are closed without a word.
 //!
-//! Not here yet: TLS and WebSocket listeners, retained messages on disk only, durable delayed messages, enhanced
-//! authentication (a CONNECT with an authentication method is refused with 0x8C). A message that a shared subscription gave to
-//! a durable session stays with it; it is not handed on to another member.
+//! Not here yet: TLS and WebSocket listeners, retained messages on disk only, durable delayed messages. A message that a shared
+//! subscription gave to a durable session stays with it; it is not handed on to another member.
 
 mod alarms;
 pub mod codec;

@@ -108,6 +108,8 @@ pub(crate) struct Link {
     order: Mutex<Option<Reason>>,
     /// When the last packet came, milliseconds of the broker's monotonic clock.
     pub last_seen_ms: AtomicI64,
+    /// Rights have changed: the connection is to judge its subscriptions again.
+    recheck: AtomicBool,
     /// Silence after which the connection ends, milliseconds; 0 = never.
     pub silence_max_ms: i64,
     /// Rings when the session's queue has shrunk below half of its bound; publishers wait for it.
@@ -127,6 +129,7 @@ impl Link {
             info,
             notify: Notify::new(),
             order: Mutex::new(None),
+            recheck: AtomicBool::new(false),
             last_seen_ms: AtomicI64::new(now_ms),
             silence_max_ms,
             relief: Notify::new(),
@@ -140,6 +143,17 @@ impl Link {
     pub(crate) fn end(&self, reason: Reason) {
         self.order.lock().get_or_insert(reason);
         self.notify.notify_one();
+    }
+
+    /// Asks the connection to judge its subscriptions again.
+    pub(crate) fn recheck(&self) {
+        self.recheck.store(true, Ordering::Release);
+        self.notify.notify_one();
+    }
+
+    /// Whether that was asked, once for each time.
+    pub(crate) fn takes_recheck(&self) -> bool {
+        self.recheck.load(Ordering::Relaxed) && self.recheck.swap(false, Ordering::Acquire)
     }
 
     /// The order, if there is one.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use model::ports::Flapping;
+
 use model::Qos;
 
 /// Settings of the broker; [`Settings::default`] has the documented defaults and no listener.
@@ -142,6 +144,21 @@ pub struct Settings {
     pub trace_duration_max_secs: u32,
     /// SUBACK code of a refused subscription for MQTT 5. Default 0x87 (Not authorized).
     pub subscribe_refused_code: u8,
+    /// Ask the authorizer about what clients do. Default true (manual `enable_acl`). Topics that begin with `$` stay closed
+    /// to publishers either way.
+    pub acl: bool,
+    /// Refuse banned clients. Default true (manual `enable_ban`).
+    pub ban: bool,
+    /// Report clients that connect and disconnect too often. Default none (manual `enable_flapping_detect`).
+    pub flapping: Option<Flapping>,
+    /// A publish or a subscription that is denied ends the connection (0x87). Default false: it is refused (manual
+    /// `acl_deny_action`).
+    pub deny_disconnects: bool,
+    /// Answers of the authorizer that each connection remembers where asking is costly. Default 32; 0 remembers none
+    /// (manual `acl_cache_max_size`).
+    pub rights_remembered_max: usize,
+    /// How long they are remembered, milliseconds. Default 60,000 (manual `acl_cache_ttl`).
+    pub rights_remembered_ms: u64,
 }
 
 /// One place to listen.
@@ -282,6 +299,12 @@ impl Default for Settings {
             trace_bytes_max: 64 << 20,
             trace_duration_max_secs: 3_600,
             subscribe_refused_code: 0x87,
+            acl: true,
+            ban: true,
+            flapping: None,
+            deny_disconnects: false,
+            rights_remembered_max: 32,
+            rights_remembered_ms: 60_000,
         }
     }
 }

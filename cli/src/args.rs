@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use crate::access_args::{AclCommand, BanKind, BannedCommand, UsersCommand};
 pub use crate::broker_args::*;
 
 /// weir: SQL rules over MQTT, into databases, queues, lakes and webhooks.
@@ -149,6 +150,18 @@ pub enum Command {
     Trace(TraceCommand),
     /// Publish a message
     Pub(PubArgs),
+    /// Who may not connect
+    #[command(subcommand)]
+    Banned(BannedCommand),
+    /// User names with their passwords
+    #[command(subcommand)]
+    Users(UsersCommand),
+    /// Client identifiers with their passwords
+    #[command(subcommand, name = "clientid", visible_alias = "client-ids")]
+    ClientIds(UsersCommand),
+    /// Access rules
+    #[command(subcommand)]
+    Acl(AclCommand),
     /// Whether the server is up
     Status,
     /// The server configuration

@@ -6,6 +6,7 @@
 //! - Data goes to stdout, messages to stderr; the exit codes are those of [`Exit`].
 //! - Text that came from outside is stripped of control characters before it reaches a terminal.
 
+mod access_args;
 mod api_client;
 pub mod args;
 mod broker_args;

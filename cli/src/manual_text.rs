@@ -160,6 +160,11 @@ pub(crate) fn json(json: &Json) -> String {
     json.to_string()
 }
 
+/// The name alone.
+pub(crate) fn name(json: &Json) -> String {
+    field(json, "name")
+}
+
 /// JSON as an Erlang term prints: maps `#{<<"k">> => v}`, text `<<"v">>`.
 fn term(json: &Json) -> String {
     match json {

@@ -122,6 +122,67 @@ pub enum Verdict {
 pub trait Authenticate: Send + Sync + 'static {
     /// Judges one login. Must not take longer than the broker's handshake timeout.
     async fn authenticate(&self, login: Login) -> Verdict;
+
+    /// Whether the client is banned (CONNACK 0x8A / 5). Asked before its password is looked at, and again once an exchange
+    /// has told its name.
+    fn is_banned(&self, _client: &ClientInfo) -> bool {
+        false
+    }
+
+    /// The client was accepted by CONNACK, or its connection has ended. Whoever does that too often, by the measure of
+    /// its zone, may be banned for a while.
+    fn state_changed(&self, _client: &ClientInfo, _measure: Flapping) {}
+
+    /// Begins an enhanced authentication (MQTT 5.0 §4.12). `None`: no such method (CONNACK 0x8C).
+    fn exchange(&self, _client: &ClientInfo, _method: &str) -> Option<Box<dyn Exchange>> {
+        None
+    }
+}
+
+/// When a client counts as flapping, and for how long it is banned (manual §5.11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flapping {
+    /// Connects and disconnects ...
+    pub changes_max: u32,
+    /// ... within this time, seconds.
+    pub window_secs: u32,
+    /// How long the ban lasts, seconds.
+    pub ban_secs: u32,
+}
+
+/// One enhanced authentication: the client's data in, the server's data out, until it is decided.
+#[async_trait]
+pub trait Exchange: Send + Sync + 'static {
+    /// Takes the client's next data; empty where it sent none.
+    async fn step(&mut self, data: Bytes) -> Step;
+}
+
+/// The server's side of one step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// AUTH 0x18 with this data; the client has to go on.
+    Continue(Bytes),
+    /// The client is who it says it is.
+    Done {
+        /// The user name that was proven.
+        username: Str,
+        /// Skip access control for this client.
+        superuser: bool,
+        /// The server's last data, for CONNACK or AUTH.
+        data: Bytes,
+    },
+    /// It is not, or the method failed.
+    Refused(Verdict),
+}
+
+/// The connected clients, as access control needs them. The broker implements it.
+pub trait LiveClients: Send + Sync + 'static {
+    /// Rights have changed: asks the authorizer again about the subscriptions of every connected client, and takes away
+    /// what is no longer allowed. Returns before that is done.
+    fn recheck(&self);
+    /// Ends the connections of the clients that `is_meant` names (0x98 Administrative action) and returns how many.
+    /// Their sessions go on.
+    fn end(&self, is_meant: &dyn Fn(&ClientInfo) -> bool) -> usize;
 }
 
 /// What a client wants to do with a topic.
@@ -149,6 +210,16 @@ pub enum Decision {
 pub trait Authorize: Send + Sync + 'static {
     /// Judges one access. `topic` is the effective topic: after rewriting, without `$share/<group>/`.
     fn authorize(&self, client: &ClientInfo, access: Access, topic: &str) -> Decision;
+
+    /// Changes whenever answers given before may no longer hold.
+    fn version(&self) -> u64 {
+        0
+    }
+
+    /// Whether an answer costs more than a look into a small table. Then connections remember answers for a while.
+    fn is_costly(&self) -> bool {
+        false
+    }
 }
 
 /// Lets everybody in as an ordinary client; meant for loopback listeners.

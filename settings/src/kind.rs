@@ -253,12 +253,28 @@ macro_rules! choices {
 }
 
 choices! {
-    /// On which listeners a client may connect without being authenticated.
-    Anonymous("`loopback` or `everywhere`") {
-        /// Only on listeners bound to a loopback address.
+    /// Where a client may connect without being authenticated.
+    Anonymous("`never`, `loopback` or `everywhere`") {
+        /// Nowhere.
+        Never = "never",
+        /// From this machine: both ends of the connection are loopback addresses.
         Loopback = "loopback",
-        /// On every listener, also one the network can reach.
+        /// From everywhere, also over a listener the network can reach.
         Everywhere = "everywhere",
+    }
+    /// What becomes of a client that does something it may not.
+    DenyAction("`ignore` or `disconnect`") {
+        /// The packet is refused.
+        Ignore = "ignore",
+        /// The connection ends.
+        Disconnect = "disconnect",
+    }
+    /// What an access is that no rule speaks of.
+    NoMatch("`allow` or `deny`") {
+        /// Allowed.
+        Allow = "allow",
+        /// Denied.
+        Deny = "deny",
     }
     /// How log lines look.
     LogFormat("`text` or `json`") {

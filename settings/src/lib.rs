@@ -6,8 +6,8 @@
 //! Invariants:
 //! - Nothing is ignored: an unknown key or variable is an error with its place and the nearest known name.
 //! - Every value knows where it came from ([`Origin`]).
-//! - The defaults are safe: everything listens on 127.0.0.1, and an anonymous MQTT listener on another address is an
-//!   error until it is asked for in so many words.
+//! - The defaults are safe: everything listens on 127.0.0.1, and clients from elsewhere have to prove who they are until
+//!   `mqtt.allow_anonymous` says otherwise.
 //! - This room reads no service and opens no socket; the binary maps [`Settings`] to what the other rooms need.
 
 mod kind;
@@ -17,7 +17,9 @@ mod reference;
 mod schema;
 mod toml_file;
 
-pub use kind::{Anonymous, ByteSize, DropWhich, LogFormat, Named, Retained, Rewrite, ShareBy, Survives};
+pub use kind::{
+    Anonymous, ByteSize, DenyAction, DropWhich, LogFormat, Named, NoMatch, Retained, Rewrite, ShareBy, Survives,
+};
 pub use load::{Given, Loaded, Shown, Sources, load};
 pub use problem::{Error, Origin, Problem};
 pub use reference::reference;

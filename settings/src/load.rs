@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use crate::kind::{Anonymous, Kind};
+use crate::kind::Kind;
 use crate::problem::{Error, Origin, Problem, nearest};
 use crate::schema::{SECTIONS, SectionDoc, Settings, build};
 use crate::toml_file;
 
 /// Variables that begin with this override keys of the file: `WEIR__MQTT__BIND` is `mqtt.bind`.
 const ENV_PREFIX: &str = "WEIR__";
+
+/// Fewer rounds make stolen verifiers too cheap to guess from.
+const PASSWORD_ITERATIONS_MIN: u32 = 4_096;
 
 /// What a configuration is read from.
 #[derive(Clone, Debug, Default)]
@@ -187,17 +190,8 @@ impl Reader {
                 self.shown.iter().find(|shown| shown.key == key).map_or(Origin::Default, |shown| shown.origin.clone());
             problems.push(Problem { origin, key: key.to_owned(), message });
         };
-        let open = settings.mqtt.bind.iter().find(|address| !address.ip().is_loopback());
-        if let Some(address) = open
-            && settings.mqtt.allow_anonymous == Anonymous::Loopback
-        {
-            complain(
-                "mqtt.bind",
-                format!(
-                    "{address} can be reached from the network, and clients cannot be authenticated yet, so everybody could connect; \
-                     bind 127.0.0.1, or ask for it with mqtt.allow_anonymous = \"everywhere\""
-                ),
-            );
+        if settings.auth.password_iterations < PASSWORD_ITERATIONS_MIN {
+            complain("auth.password_iterations", format!("must be at least {PASSWORD_ITERATIONS_MIN} (RFC 7677)"));
         }
         for (filter, qos) in &settings.mqtt.proxy_subscriptions.0 {
             let key = "mqtt.proxy_subscriptions";

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::kind::{Anonymous, ByteSize, DropWhich, Kind, LogFormat, Named, Retained, Rewrite, ShareBy, Survives};
+use crate::kind::{
+    Anonymous, ByteSize, DenyAction, DropWhich, Kind, LogFormat, Named, NoMatch, Retained, Rewrite, ShareBy, Survives,
+};
 use crate::load::Reader;
 
 /// One key as the reference shows it.
@@ -86,7 +88,7 @@ sections! {
     mqtt: Mqtt {
         /// Addresses to listen on.
         bind: Vec<SocketAddr> = "127.0.0.1:1883",
-        /// Where clients may connect without being authenticated. `loopback` refuses to start with a `bind` that the network can reach.
+        /// Where clients that no user list knows may connect. With `loopback` they have to come from this machine.
         allow_anonymous: Anonymous = "loopback",
         /// Largest packet a client may send, with its header. Announced to MQTT 5 clients.
         packet_bytes_max: ByteSize = "1MB",
@@ -233,6 +235,44 @@ sections! {
         bytes_max: ByteSize = "64MB",
         /// Longest time a trace runs; also what it runs when nobody says.
         duration_max: Duration = "1h",
+    }
+    /// Access control: rules, users, bans (`docs/access-control.md`).
+    auth: Auth {
+        /// File of access rules: Erlang terms (manual §9.4), or TOML where the name ends in `.toml`. Empty takes the built-in rules, which
+        /// keep `$SYS/#` and the filter `#` for clients of this machine.
+        acl_file: String = "",
+        /// What an access is that no rule speaks of.
+        acl_nomatch: NoMatch = "deny",
+        /// Ask the rules at all (manual `enable_acl`). Without them everything is allowed but publishing to `$` topics.
+        acl_enabled: bool = "true",
+        /// What a denied publish or subscription does: the packet is refused, or the connection ends (MQTT 5 reason 0x87).
+        acl_deny_action: DenyAction = "ignore",
+        /// Answers each connection remembers where asking is costly (many rules); 0 remembers none. A reload forgets them all.
+        acl_cache_max: usize = "32",
+        /// How long an answer is remembered.
+        acl_cache_ttl: Duration = "1m",
+        /// Largest file of access rules.
+        acl_file_bytes_max: ByteSize = "1MB",
+        /// Most access rules.
+        acl_rules_max: usize = "10000",
+        /// User names and client identifiers with a password, together.
+        users_max: usize = "100000",
+        /// Rounds of PBKDF2-SHA-256 for passwords that are set from now on; every login costs as many.
+        password_iterations: u32 = "10000",
+        /// Bans of client identifiers, user names and addresses.
+        banned_max: usize = "100000",
+        /// Refuse banned clients (manual `enable_ban`).
+        ban_enabled: bool = "true",
+        /// Ban the client identifier of a client that connects and disconnects too often (manual §5.11 `enable_flapping_detect`).
+        flapping_detect: bool = "false",
+        /// Connects and disconnects allowed within `flapping_window`.
+        flapping_changes_max: u32 = "10",
+        /// The time in which they count.
+        flapping_window: Duration = "1m",
+        /// How long such a ban lasts.
+        flapping_ban: Duration = "1h",
+        /// Clients watched for connecting and disconnecting too often.
+        flapping_clients_max: usize = "100000",
     }
     /// The HTTP API.
     api: Api {

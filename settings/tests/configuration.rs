@@ -28,7 +28,7 @@ fn every_problem_has_its_place_and_a_remedy() {
         "[nothing_like_it]\n",
         &[],
         &[
-            "weir.toml:1:2: nothing_like_it: unknown section; the sections are node, mqtt, sessions, broker, alarms, os_mon, trace, api, log, engine, dead_letters, resources",
+            "weir.toml:1:2: nothing_like_it: unknown section; the sections are node, mqtt, sessions, broker, alarms, os_mon, trace, auth, api, log, engine, dead_letters, resources",
         ],
     );
     check("data_dir = \"x\"\n", &[], &["weir.toml:1:1: data_dir: belongs into the section [node]"]);
@@ -119,11 +119,9 @@ fn the_defaults_are_valid_and_listen_only_on_this_machine() {
 }
 
 #[test]
-fn an_anonymous_listener_on_the_network_has_to_be_asked_for() {
-    let error = load(&sources("[mqtt]\nbind = [\"127.0.0.1:1883\", \"0.0.0.0:1883\"]\n", &[])).expect_err("refused");
-    let text = error.to_string();
-    assert!(text.starts_with("weir.toml:2:1: mqtt.bind: 0.0.0.0:1883 can be reached from the network"), "{text}");
-    load(&sources("[mqtt]\nbind = \"0.0.0.0:1883\"\nallow_anonymous = \"everywhere\"\n", &[])).expect("asked for");
+fn passwords_are_hashed_often_enough() {
+    let error = load(&sources("[auth]\npassword_iterations = 1\n", &[])).expect_err("refused").to_string();
+    assert!(error.starts_with("weir.toml:2:1: auth.password_iterations: must be at least 4096"), "{error}");
 }
 
 /// `WEIR_UPDATE=1 cargo test -p settings` writes the page.

@@ -1,5 +1,7 @@
 //! The native API: what version 3 has no words for. Answers are `{"data": …}`, refusals RFC 9457 problems.
 
+mod acl;
+mod banned;
 mod broker;
 mod clients;
 mod dead_letters;
@@ -8,6 +10,7 @@ mod query;
 mod resources;
 mod rules;
 mod traces;
+mod users;
 
 use axum::Router;
 use axum::routing::{delete, get, post};
@@ -17,6 +20,12 @@ use crate::state::Shared;
 /// Every route below `/api/v1`.
 pub(crate) fn routes() -> Router<Shared> {
     Router::new()
+        .route("/acl", get(acl::show))
+        .route("/acl/reload", post(acl::reload))
+        .route("/banned", get(banned::list).post(banned::add))
+        .route("/banned/{kind}/{who}", delete(banned::remove))
+        .route("/users/{kind}", get(users::list).post(users::add))
+        .route("/users/{kind}/{name}", get(users::show).put(users::update).delete(users::remove))
         .route("/query", post(query::run))
         .route("/dead_letters", get(dead_letters::list))
         .route("/dead_letters/replay", post(dead_letters::replay))

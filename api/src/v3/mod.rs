@@ -5,6 +5,8 @@
 
 pub(crate) mod actions;
 pub(crate) mod alarms;
+pub(crate) mod auth_users;
+pub(crate) mod banned;
 pub(crate) mod clients;
 pub(crate) mod mqtt;
 pub(crate) mod nodes;
@@ -12,6 +14,7 @@ pub(crate) mod resources;
 pub(crate) mod rules;
 pub(crate) mod subscriptions;
 
+use ::auth::NameKind;
 use axum::Router;
 use axum::routing::{delete, get, post};
 
@@ -31,6 +34,11 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/resources", get(resources::list).post(resources::create))
         .route("/resources/{id}", get(resources::show).post(resources::start).delete(resources::remove))
         .route("/resource_status/{id}", get(resources::status))
+        .route("/banned", get(banned::list).post(banned::create))
+        .route("/banned/", get(banned::list).post(banned::create))
+        .route("/banned/{who}", delete(banned::remove))
+        .nest("/auth_username", auth_users::routes(NameKind::Username))
+        .nest("/auth_clientid", auth_users::routes(NameKind::ClientId))
         .merge(of_broker())
         .merge(of_clients())
 }

@@ -31,6 +31,7 @@ impl Connection {
         self.hand_over_admissions();
         self.core.connection_ended(&self.entry, &self.link, end.voids_will());
         self.core.counters.add(Metric::ClientDisconnected, 1);
+        self.core.state_changed(&self.info);
         let (reason, code) = end.event();
         self.core.trace(Some(&self.info), Line::Closed(reason));
         self.core.emit_disconnected(&self.info, reason, code, self.farewell.as_deref());

@@ -117,7 +117,7 @@ impl Connection {
         if !dup && delivery.is_expired(now_ms) {
             return self.give_up(delivery, packet_id, Dropped::Expired);
         }
-        if !self.core.allows(&self.info, Access::Receive, &message.topic).await {
+        if !self.allows(Access::Receive, &message.topic).await {
             return self.give_up(delivery, packet_id, Dropped::NotAuthorized);
         }
         let envelope = Envelope {

@@ -11,15 +11,16 @@ use tokio::net::TcpStream;
 
 use super::Connection;
 use super::aliases::Aliases;
+use super::handle_auth::{self, Method, Proven, properties as proof_properties};
 use super::handle_publish::travelling;
 use crate::codec::{Connack, Connect, LastWill, MAX_REMAINING_LENGTH, Packet, Properties, Property, Reason};
-use crate::durable::{Record, Unstored, has_begun};
+use crate::durable::{Unstored, has_begun};
 use crate::node::Core;
 use crate::numbers::{Metric, Stat};
 use crate::registry::{Entry, Full, Link, Will};
 use crate::session::Kept;
 use crate::timers::Timer;
-use crate::topics::{Destination, effective_filter};
+use crate::topics::Destination;
 use crate::trace::Line;
 
 /// How a CONNECT is refused.
@@ -45,26 +46,20 @@ impl Connection {
         core: &Arc<Core>,
         socket: &mut Option<TcpStream>,
         mut connect: Connect,
-        inbox: Vec<u8>,
+        mut inbox: Vec<u8>,
         peer: SocketAddr,
         local: SocketAddr,
     ) -> Result<Self, Refusal> {
         let assigned = check(core, &mut connect)?;
         let mut info = client_info(core, &connect, peer, local);
-        let login = Login { client: Arc::new(info.clone()), password: connect.password.take() };
         core.trace(Some(&info), Line::Connect);
-        let verdict = core.ports.authenticate.authenticate(login).await;
-        core.emit_authenticated(&info, &verdict);
-        let superuser = match verdict {
-            Verdict::Allow { superuser } => superuser,
-            refused => {
-                let reason = refusal(&refused);
-                core.trace(Some(&info), Line::Connack(reason));
-                core.emit_connack(&info, reason, &connect.properties);
-                return Err(reason.into());
+        let stream = socket.as_mut().ok_or(Refusal::Silent)?;
+        let proven = admit(core, stream, &mut inbox, &mut info, &mut connect).await.inspect_err(|refusal| {
+            if let Refusal::Told(reason) = refusal {
+                core.trace(Some(&info), Line::Connack(*reason));
+                core.emit_connack(&info, *reason, &connect.properties);
             }
-        };
-        info.is_superuser = superuser;
+        })?;
         let info = Arc::new(info);
         let will = check_will(core, &info, connect.will.take()).await?;
         let silence_max_ms = i64::from(info.keepalive_secs) * 1500;
@@ -91,19 +86,24 @@ impl Connection {
             farewell: None,
             outgoing_aliases: outgoing_aliases(core, &connect.properties),
             retained_backlog: VecDeque::new(),
+            method: proven.as_ref().map(|proven| Method::new(proven.method.clone())),
+            rights: None,
         };
-        connection.welcome(&connect, assigned, session_present).await;
+        connection.welcome(&connect, assigned, session_present, proven).await;
         held.keep();
         Ok(connection)
     }
 
-    async fn welcome(&mut self, connect: &Connect, assigned: bool, session_present: bool) {
+    async fn welcome(&mut self, connect: &Connect, assigned: bool, session_present: bool, proven: Option<Proven>) {
         if session_present {
             self.reauthorize_subscriptions().await;
         }
         let mut properties = Properties::default();
         if self.version == ProtocolVersion::V5 {
             properties = connack_properties(&self.core, &self.info, connect, assigned);
+            properties
+                .0
+                .extend(proven.map(|proven| proof_properties(&proven.method, proven.data).0).unwrap_or_default());
         }
         let connack = Connack { session_present, reason: Reason::SUCCESS, properties };
         self.encode(&Packet::Connack(connack));
@@ -112,6 +112,11 @@ impl Connection {
             let due_ms = self.core.monotonic_ms() + self.link.silence_max_ms;
             self.core.timers.set(due_ms, Timer::KeepAlive(Arc::downgrade(&self.link)));
         }
+        self.core.state_changed(&self.info);
+        // A ban that came while the client connected has not found this connection yet.
+        if is_banned(&self.core, &self.info) {
+            self.link.end(Reason::ADMINISTRATIVE_ACTION);
+        }
         let kind = if session_present { EventKind::SessionResumed } else { EventKind::SessionCreated };
         self.core.emit_connack(&self.info, Reason::SUCCESS, &connect.properties);
         self.core.emit_session(kind, &self.info, None);
@@ -119,33 +124,46 @@ impl Connection {
         self.core.announce_connected(&self.info);
         self.subscribe_by_proxy().await;
     }
+}
 
-    /// Rights may have changed since the session subscribed: what it may no longer have, it no longer has.
-    async fn reauthorize_subscriptions(&mut self) {
-        let filters: Vec<Str> = self.entry.inner.lock().subscriptions.keys().cloned().collect();
-        let mut revoked = Vec::new();
-        for filter in filters {
-            if self.core.allows(&self.info, Access::Subscribe, effective_filter(&filter)).await {
-                self.core.subscribers.came_online(&filter, &self.entry);
-            } else if self.entry.durable {
-                self.core.subscribers.remove(&filter, &self.entry);
-                let qos =
-                    self.entry.inner.lock().subscriptions.get(&filter).map_or(0, |known| known.options.qos as i64);
-                let removed = [(filter.clone(), qos)];
-                self.core.emit_subscribed(EventKind::SessionUnsubscribed, &self.info, &removed, &Properties::default());
-                revoked.push(filter);
-            } else if let Some(known) = self.core.remove_subscription(&self.entry, &filter) {
-                let removed = [(filter, known.options.qos as i64)];
-                let none = Properties::default();
-                self.core.emit_subscribed(EventKind::SessionUnsubscribed, &self.info, &removed, &none);
-            }
-        }
-        if self.entry.durable && !revoked.is_empty() {
-            let record = Record::Unsubscribe { session: self.entry.key, filters: revoked };
-            // If the log cannot have it, the next connection asks again; it is out of the index either way.
-            self.core.store(record).await.ok();
-        }
+/// Judges who the client is: by its password, or by an exchange where it names a method. `info` gets the user name that was
+/// proven.
+async fn admit(
+    core: &Core,
+    socket: &mut TcpStream,
+    inbox: &mut Vec<u8>,
+    info: &mut ClientInfo,
+    connect: &mut Connect,
+) -> Result<Option<Proven>, Refusal> {
+    if is_banned(core, info) {
+        return Err(Reason::BANNED.into());
     }
+    let Some(method) = handle_auth::method(&connect.properties) else {
+        let login = Login { client: Arc::new(info.clone()), password: connect.password.take() };
+        let verdict = core.ports.authenticate.authenticate(login).await;
+        core.emit_authenticated(info, &verdict);
+        match verdict {
+            Verdict::Allow { superuser } => info.is_superuser = superuser,
+            refused => return Err(refusal(&refused).into()),
+        }
+        return Ok(None);
+    };
+    let proven = handle_auth::exchange(core, socket, inbox, info, method, &connect.properties).await?;
+    if info.username.as_ref().is_some_and(|claimed| *claimed != proven.username) {
+        core.emit_authenticated(info, &Verdict::NotAuthorized);
+        return Err(Reason::NOT_AUTHORIZED.into());
+    }
+    info.username = Some(proven.username.clone());
+    info.is_superuser = proven.superuser;
+    core.emit_authenticated(info, &Verdict::Allow { superuser: proven.superuser });
+    if is_banned(core, info) {
+        return Err(Reason::BANNED.into());
+    }
+    Ok(Some(proven))
+}
+
+fn is_banned(core: &Core, info: &ClientInfo) -> bool {
+    core.settings.ban && core.ports.authenticate.is_banned(info)
 }
 
 /// Checks what needs nobody else; `true`: the client gets a client identifier from the server.
@@ -153,10 +171,6 @@ fn check(core: &Core, connect: &mut Connect) -> Result<bool, Refusal> {
     let settings = &core.settings;
     if settings.server_moved {
         return Err(Reason::SERVER_MOVED.into());
-    }
-    if connect.properties.find(|property| matches!(property, Property::AuthenticationMethod(_)).then_some(())).is_some()
-    {
-        return Err(Reason::BAD_AUTHENTICATION_METHOD.into());
     }
     if connect.client_id.len() > settings.client_id_bytes_max {
         return Err(Reason::CLIENT_IDENTIFIER_NOT_VALID.into());

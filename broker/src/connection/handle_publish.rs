@@ -34,7 +34,7 @@ impl Connection {
             return self.refuse(&header, Reason::TOPIC_NAME_INVALID);
         };
         // The server's own topics are closed to clients whatever the authorizer says.
-        if topic.starts_with('$') || !self.core.allows(&self.info, Access::Publish, &topic).await {
+        if topic.starts_with('$') || !self.allows(Access::Publish, &topic).await {
             return self.deny(&header, topic, payload);
         }
         let message = self.message(&header, topic, payload);
@@ -172,6 +172,14 @@ impl Connection {
     fn deny(&mut self, header: &PublishHeader, topic: Str, payload: Bytes) -> Result<(), End> {
         tracing::debug!(client_id = ?self.info.client_id, ?topic, "publish denied");
         self.core.drop_message(&self.message(header, topic, payload), Dropped::PublishDenied);
+        if let Err(end) = self.denied() {
+            // The client gets no answer, and must not find the message taken when it sends it again. Nobody is left who
+            // could wait for the log.
+            if header.qos == Qos::ExactlyOnce {
+                drop(self.core.refuse(&self.entry, header.packet_id));
+            }
+            return Err(end);
+        }
         self.refuse(header, Reason::NOT_AUTHORIZED)
     }
 

@@ -24,6 +24,14 @@ struct Wanted {
     is_new: bool,
 }
 
+/// Why a subscription was not made.
+enum Unmade {
+    /// The client may not subscribe to that.
+    Denied,
+    /// It cannot be made.
+    Refused(Reason),
+}
+
 impl Connection {
     pub(super) async fn handle_subscribe(&mut self, packet: Subscribe) -> Result<(), End> {
         if packet.filters.len() > self.core.settings.filters_per_packet_max {
@@ -42,10 +50,17 @@ impl Connection {
                 continue;
             };
             let outcome = self.subscribe_one(&filter, Subscribed { options, identifier }, &wanted).await;
-            reasons.push(outcome.map_or_else(|refused| refused, |_| Reason(options.qos as u8)));
-            if let Ok(is_new) = outcome {
-                wanted.push(Wanted { filter, subscribed: Subscribed { options, identifier }, is_new });
-            }
+            reasons.push(match outcome {
+                Ok(is_new) => {
+                    wanted.push(Wanted { filter, subscribed: Subscribed { options, identifier }, is_new });
+                    Reason(options.qos as u8)
+                }
+                Err(Unmade::Denied) => {
+                    self.denied()?;
+                    Reason(self.core.settings.subscribe_refused_code)
+                }
+                Err(Unmade::Refused(reason)) => reason,
+            });
         }
         if self.entry.durable && !wanted.is_empty() && !self.store_subscriptions(&wanted).await? {
             let refuse = |reason: &Reason| if reason.is_error() { *reason } else { Reason::QUOTA_EXCEEDED };
@@ -75,6 +90,7 @@ impl Connection {
                 continue;
             }
             let subscribed = Subscribed { options: SubscribeOptions::of_qos(*qos), identifier: None };
+            // Not the client's wish: being denied it is no fault of its own.
             let Ok(is_new) = self.subscribe_one(&filter, subscribed, &[]).await else { continue };
             let wanted = [Wanted { filter: filter.clone(), subscribed, is_new }];
             // A client whose log is full connects all the same; the next connection makes the subscription up.
@@ -100,23 +116,24 @@ impl Connection {
 
     /// Takes one subscription in, after `before` of the same packet; `true`: it is new. That of a durable session is not in
     /// force yet.
-    async fn subscribe_one(&mut self, filter: &Str, subscribed: Subscribed, before: &[Wanted]) -> Result<bool, Reason> {
+    async fn subscribe_one(&mut self, filter: &Str, subscribed: Subscribed, before: &[Wanted]) -> Result<bool, Unmade> {
         let effective = effective_filter(filter);
         if effective.split('/').count() > self.core.settings.topic_levels_max {
-            return Err(Reason::TOPIC_FILTER_INVALID);
+            return Err(Unmade::Refused(Reason::TOPIC_FILTER_INVALID));
         }
-        if !self.core.allows(&self.info, Access::Subscribe, effective).await {
+        if !self.allows(Access::Subscribe, effective).await {
             tracing::debug!(client_id = ?self.info.client_id, ?filter, "subscribe denied");
             self.core.trace(Some(&self.info), Line::Denied("subscribe", filter));
-            return Err(Reason(self.core.settings.subscribe_refused_code));
+            return Err(Unmade::Denied);
         }
         if self.entry.durable {
-            return self.core.check_subscription(&self.entry, filter, before.iter().map(|wanted| &wanted.filter));
+            let coming = before.iter().map(|wanted| &wanted.filter);
+            return self.core.check_subscription(&self.entry, filter, coming).map_err(Unmade::Refused);
         }
         match self.core.add_subscription(&self.entry, filter, subscribed.options, subscribed.identifier) {
             Added::New => Ok(true),
             Added::Replaced => Ok(false),
-            Added::Full | Added::Ended => Err(Reason::QUOTA_EXCEEDED),
+            Added::Full | Added::Ended => Err(Unmade::Refused(Reason::QUOTA_EXCEEDED)),
         }
     }
 

@@ -13,12 +13,14 @@ mod connect;
 mod deliver;
 mod end;
 mod handle_ack;
+mod handle_auth;
 mod handle_connect;
 mod handle_disconnect;
 mod handle_publish;
 mod handle_subscribe;
 mod handle_unsubscribe;
 mod inbox;
+mod rights;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -30,6 +32,8 @@ use tokio::net::TcpStream;
 use self::admission::PendingAck;
 use self::aliases::Aliases;
 use self::end::End;
+use self::handle_auth::Method;
+use self::rights::Rights;
 use crate::codec::{Error, Kind, Packet, Pingresp, Properties, Reason};
 use crate::node::Core;
 use crate::numbers::Metric;
@@ -72,6 +76,10 @@ struct Connection {
     window: u16,
     /// Largest packet the client takes, bytes.
     client_packet_bytes_max: usize,
+    /// The method of enhanced authentication, if the client came with one.
+    method: Option<Box<Method>>,
+    /// Answers of the authorizer that are worth remembering.
+    rights: Option<Box<Rights>>,
 }
 
 impl Connection {
@@ -102,6 +110,9 @@ impl Connection {
 
     /// Acts on what came, delivers what waits, writes what the socket takes. `true`: there is more to do at once.
     async fn work(&mut self) -> Result<bool, End> {
+        if self.link.takes_recheck() {
+            self.reauthorize_subscriptions().await;
+        }
         let held = self.act_on_inbox().await?;
         self.settle_admissions()?;
         let more = self.deliver().await?;
@@ -114,7 +125,7 @@ impl Connection {
         if let Some(metric) = Metric::of_received(kind) {
             self.core.counters.add(metric, 1);
         }
-        refuse_server_packets(kind, flags, body)?;
+        refuse_server_packets(kind, flags, body, self.method.is_some())?;
         let packet = Packet::decode(kind, flags, body, self.version)?;
         self.core.trace(Some(&self.info), Line::Received(&packet));
         match packet {
@@ -131,7 +142,8 @@ impl Connection {
             }
             Packet::Disconnect(packet) => Err(self.handle_disconnect(&packet)),
             Packet::Connect(_) => Err(Error::protocol("a second CONNECT [MQTT-3.1.0-2]").into()),
-            Packet::Connack(_) | Packet::Suback(_) | Packet::Unsuback(_) | Packet::Pingresp(_) | Packet::Auth(_) => {
+            Packet::Auth(packet) => self.handle_auth(packet).await,
+            Packet::Connack(_) | Packet::Suback(_) | Packet::Unsuback(_) | Packet::Pingresp(_) => {
                 Err(Error::protocol("a packet that only servers send").into())
             }
         }
@@ -189,10 +201,10 @@ impl Connection {
     }
 }
 
-/// Refuses what only servers send, whatever it contains; AUTH too, which needs an authentication method agreed upon.
-fn refuse_server_packets(kind: Kind, flags: u8, body: &[u8]) -> Result<(), Error> {
+/// Refuses what only servers send, whatever it contains; AUTH too, unless CONNECT named an authentication method.
+fn refuse_server_packets(kind: Kind, flags: u8, body: &[u8], has_method: bool) -> Result<(), Error> {
     match kind {
-        Kind::Auth => Err(Error::protocol("AUTH without an authentication method [MQTT-4.12.0-6]")),
+        Kind::Auth if !has_method => Err(Error::protocol("AUTH without an authentication method [MQTT-4.12.0-6]")),
         Kind::Connack => Err(Error::protocol("a CONNACK from a client")),
         Kind::Pingresp if !body.is_empty() => Err(Error::malformed("a remaining length that is not 0").silently()),
         Kind::Suback | Kind::Unsuback | Kind::Pingresp if flags != 0 => {

@@ -74,6 +74,7 @@ metrics! {
     PacketsDisconnectReceived [packets disconnect received] "DISCONNECT packets received.";
     PacketsDisconnectSent [packets disconnect sent] "DISCONNECT packets sent.";
     PacketsAuth [packets auth] "AUTH packets received.";
+    PacketsAuthSent [packets auth sent] "AUTH packets sent.";
     MessagesReceived [messages received] "Messages from clients." = |n| n.sum(MESSAGES_RECEIVED);
     MessagesSent [messages sent] "Messages to clients." = |n| n.sum(MESSAGES_SENT);
     MessagesQos0Received [messages qos0 received] "Messages of QoS 0 from clients.";
@@ -102,7 +103,9 @@ metrics! {
     ClientConnected [client connected] "Clients accepted.";
     ClientDisconnected [client disconnected] "Clients gone.";
     ClientSubscribe [client subscribe] "Filters that clients asked to subscribe to.";
+    ClientAclDeny [client acl deny] "Publishes and subscriptions of clients that were denied.";
     ClientUnsubscribe [client unsubscribe] "Filters that clients asked to unsubscribe from.";
+    SubscriptionsRevoked [subscriptions revoked] "Subscriptions removed because they were no longer allowed.";
     SessionCreated [session created] "Sessions begun.";
     SessionResumed [session resumed] "Sessions taken up again.";
     SessionTakeovered [session takeovered] "Connections ended because their client connected anew.";
@@ -139,6 +142,7 @@ const SENT: &[Metric] = &[
     Metric::PacketsUnsuback,
     Metric::PacketsPingresp,
     Metric::PacketsDisconnectSent,
+    Metric::PacketsAuthSent,
 ];
 
 #[cfg(test)]

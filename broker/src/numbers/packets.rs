@@ -35,12 +35,12 @@ impl Metric {
             Packet::Unsuback(_) => Self::PacketsUnsuback,
             Packet::Pingresp(_) => Self::PacketsPingresp,
             Packet::Disconnect(_) => Self::PacketsDisconnectSent,
+            Packet::Auth(_) => Self::PacketsAuthSent,
             Packet::Connect(_)
             | Packet::Publish(_)
             | Packet::Subscribe(_)
             | Packet::Unsubscribe(_)
-            | Packet::Pingreq(_)
-            | Packet::Auth(_) => return None,
+            | Packet::Pingreq(_) => return None,
         })
     }
 

@@ -9,6 +9,7 @@
 )]
 
 mod admission;
+mod auth;
 mod cases;
 mod clauses;
 mod client;
@@ -20,6 +21,7 @@ mod manage;
 mod numbers;
 mod publish;
 mod real_clients;
+mod rights;
 mod sessions;
 mod shared;
 mod strictness;

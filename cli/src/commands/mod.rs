@@ -1,5 +1,6 @@
 //! One file per noun: arguments → requests → output.
 
+mod access;
 mod actions;
 mod apply;
 mod broker;
@@ -47,6 +48,10 @@ async fn remote(global: &Global, command: &Command, out: Out<'_>) -> Result<(), 
         Command::Alarms(command) => broker::run_alarms(&client, format, command, out).await,
         Command::Trace(command) => trace::run(&client, format, command, out).await,
         Command::Pub(args) => subscriptions::publish(&client, args, out).await,
+        Command::Banned(command) => access::banned(&client, format, command, out).await,
+        Command::Users(command) => access::users(&client, format, "username", command, out).await,
+        Command::ClientIds(command) => access::users(&client, format, "client_id", command, out).await,
+        Command::Acl(command) => access::acl(&client, format, command, out).await,
         Command::Apply(args) => apply::run(&client, format, args, out).await,
         Command::Status => status(&client, out).await,
         _ => Err(Failure::new(Exit::Usage, "this command does not talk to a server")),

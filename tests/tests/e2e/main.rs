@@ -6,6 +6,7 @@
     reason = "a test fails by panicking, and prints what it could not run"
 )]
 
+mod access;
 mod bad_input;
 mod crash;
 mod quickstart;

@@ -1,16 +1,16 @@
 //! From the configuration to what each room calls its settings.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use broker::{Listener, ProxySubscription, QueueFull, RetainedStorage, RewriteRule, SharedStrategy};
 use model::Qos;
-use settings::{DropWhich, Retained, Rewrite, Settings, ShareBy, Survives};
+use model::ports::Flapping;
+use settings::{Anonymous, DenyAction, DropWhich, NoMatch, Retained, Rewrite, Settings, ShareBy, Survives};
 
 /// The broker's settings.
 pub(crate) fn broker(settings: &Settings, trace_folder: PathBuf) -> broker::Settings {
     let mqtt = &settings.mqtt;
-    let millis = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    let secs = |duration: std::time::Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
     let listeners = mqtt.bind.iter().enumerate().map(|(index, address)| Listener {
         name: if index == 0 { "tcp".to_owned() } else { format!("tcp-{}", index + 1) },
         address: *address,
@@ -67,6 +67,14 @@ pub(crate) fn broker(settings: &Settings, trace_folder: PathBuf) -> broker::Sett
         rewrite_publish: mqtt.rewrite_publish.iter().map(rewrite).collect(),
         rewrite_subscribe: mqtt.rewrite_subscribe.iter().map(rewrite).collect(),
         proxy_subscriptions: proxies.map(|(filter, qos)| proxy(filter, *qos)).collect(),
+        ..beside_mqtt(settings, trace_folder)
+    }
+}
+
+/// Those that are not in the section `mqtt`.
+fn beside_mqtt(settings: &Settings, trace_folder: PathBuf) -> broker::Settings {
+    let auth = &settings.auth;
+    broker::Settings {
         durable_sessions: settings.sessions.durable,
         retained_storage: match settings.sessions.retained {
             Retained::Ram => RetainedStorage::Ram,
@@ -85,8 +93,26 @@ pub(crate) fn broker(settings: &Settings, trace_folder: PathBuf) -> broker::Sett
         trace_count_max: settings.trace.count_max,
         trace_bytes_max: settings.trace.bytes_max.0,
         trace_duration_max_secs: secs(settings.trace.duration_max),
+        acl: auth.acl_enabled,
+        ban: auth.ban_enabled,
+        flapping: auth.flapping_detect.then(|| Flapping {
+            changes_max: auth.flapping_changes_max,
+            window_secs: secs(auth.flapping_window),
+            ban_secs: secs(auth.flapping_ban),
+        }),
+        deny_disconnects: auth.acl_deny_action == DenyAction::Disconnect,
+        rights_remembered_max: auth.acl_cache_max,
+        rights_remembered_ms: millis(auth.acl_cache_ttl),
         ..broker::Settings::default()
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn secs(duration: Duration) -> u32 {
+    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
 }
 
 fn strategy(by: ShareBy) -> SharedStrategy {
@@ -118,6 +144,34 @@ pub(crate) fn session_log(settings: &Settings) -> store::LogSettings {
             Survives::Process => store::Fsync::Never,
         },
         ..store::LogSettings::default()
+    }
+}
+
+/// The settings of access control.
+pub(crate) fn auth(settings: &Settings) -> auth::Settings {
+    let given = &settings.auth;
+    auth::Settings {
+        acl: auth::AclSettings {
+            file: (!given.acl_file.is_empty()).then(|| given.acl_file.clone().into()),
+            nomatch: match given.acl_nomatch {
+                NoMatch::Allow => auth::Permission::Allow,
+                NoMatch::Deny => auth::Permission::Deny,
+            },
+            file_bytes_max: given.acl_file_bytes_max.0,
+            rules_max: given.acl_rules_max,
+        },
+        anonymous: match settings.mqtt.allow_anonymous {
+            Anonymous::Never => auth::AnonymousAccess::Never,
+            Anonymous::Loopback => auth::AnonymousAccess::Loopback,
+            Anonymous::Everywhere => auth::AnonymousAccess::Everywhere,
+        },
+        users: auth::UserSettings {
+            count_max: given.users_max,
+            // settings::load has refused less.
+            iterations: std::num::NonZeroU32::new(given.password_iterations).unwrap_or(std::num::NonZeroU32::MAX),
+        },
+        banned_max: given.banned_max,
+        flapping_clients_max: given.flapping_clients_max,
     }
 }
 

@@ -1,7 +1,7 @@
 //! `weir run` and `weir start`: wires the rooms, in an order in which each finds what it needs, and takes them down in the
 //! opposite one.
 //!
-//! Start: folder lock → API's port → store → resources → engine → pipeline files → broker → API → ready.
+//! Start: folder lock → API's port → store → access control → resources → engine → pipeline files → broker → API → ready.
 //! Stop: not ready → broker (listeners, pending acknowledgements) → engine (queues drain) → resources → API.
 
 mod machine;
@@ -60,8 +60,11 @@ async fn serve(settings: Settings, files: &[std::path::PathBuf]) -> Result<(), F
         }
     };
     announce(&server, &settings);
+    let auth = server.auth.clone();
+    // What went wrong is in the log; the server goes on with what it had.
+    let reload = async || drop(auth.reload_acl().await);
     let result = tokio::select! {
-        name = signals.next() => {
+        name = signals.next_stop(reload) => {
             tracing::info!(signal = name, deadline_s = settings.node.stop_deadline.as_secs_f64(), "stopping; a second signal stops at once");
             Ok(())
         }

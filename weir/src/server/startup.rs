@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::{Applied, ApplyError, ApplyOptions, Cause, Credentials, Health, Parts, Phase};
+use auth::Auth;
 use broker::{Broker, Handle, Ports};
 use cli::{Exit, Failure};
 use connector::DeadLetters;
 use engine::{Deps, Engine};
-use model::ports::{AllowAll, AllowAnonymous, Metrics};
+use model::ports::Metrics;
 use pipelines::{Absent, Pipeline};
 use resources::Resources;
 use settings::Settings;
@@ -31,6 +32,7 @@ pub(crate) struct Server {
     pub(crate) engine: Engine,
     pub(crate) resources: Resources,
     pub(crate) broker: Handle,
+    pub(crate) auth: Auth,
     pub(crate) health: Arc<Health>,
     pub(crate) api_address: SocketAddr,
     pub(crate) credentials: PathBuf,
@@ -95,18 +97,20 @@ pub(crate) async fn start(settings: &Settings, files: &[PathBuf]) -> Result<Serv
     let credentials = Credentials::open(&folder)
         .map_err(|error| failed(format!("{}: {error}", folder.join(api::CREDENTIALS_FILE).display())))?;
     let kv = Kv::open(data_dir.kv_path()).await.map_err(|error| failed(error.to_string()))?;
+    let auth = Auth::open(mapping::auth(settings), kv.clone(), clock()).await.map_err(|error| auth_failure(&error))?;
     let (engine, resources, dead_letters) = open_rules(settings, registry, &data_dir, kv).await?;
     if !pipelines.is_empty() {
         apply(&engine, &resources, &pipelines).await?;
     }
     let storage = open_sessions(settings, &data_dir).await?;
-    let broker = start_broker(settings, &folder, &engine, &storage).await?;
+    let broker = start_broker(settings, &folder, &engine, &auth, &storage).await?;
     let health = Arc::new(Health::default());
     let metrics: Vec<Arc<dyn Metrics>> = vec![
         Arc::new(broker.clone()),
         Arc::new(engine.clone()),
         Arc::new(resources.clone()),
         Arc::new(dead_letters.clone()),
+        Arc::new(auth.clone()),
     ];
     let api_address = service.local_addr();
     let credentials_path = credentials.path().to_path_buf();
@@ -117,6 +121,7 @@ pub(crate) async fn start(settings: &Settings, files: &[PathBuf]) -> Result<Serv
         node: settings.node.name.clone(),
         engine: engine.clone(),
         resources: resources.clone(),
+        auth: auth.clone(),
         dead_letters,
         manage: Arc::new(broker.clone()),
         publish: Arc::new(broker.clone()),
@@ -134,6 +139,7 @@ pub(crate) async fn start(settings: &Settings, files: &[PathBuf]) -> Result<Serv
         engine,
         resources,
         broker,
+        auth,
         health,
         api_address,
         credentials: credentials_path,
@@ -214,13 +220,13 @@ async fn start_broker(
     settings: &Settings,
     folder: &Path,
     engine: &Engine,
+    auth: &Auth,
     storage: &SessionStore,
 ) -> Result<Handle, Failure> {
     let ports = Ports {
         tap: engine.tap(),
-        // settings::load has made sure that a listener on the network was asked for.
-        authenticate: Arc::new(AllowAnonymous),
-        authorize: Arc::new(AllowAll),
+        authenticate: Arc::new(auth.clone()),
+        authorize: Arc::new(auth.clone()),
         clock: clock(),
     };
     let storage = broker::Storage { log: Arc::new(storage.log.clone()), kv: storage.kv.clone() };
@@ -236,6 +242,7 @@ async fn start_broker(
         }
     })?;
     engine.set_publish(Arc::new(broker.clone()));
+    auth.set_live(Arc::new(broker.clone()));
     Ok(broker)
 }
 
@@ -310,6 +317,11 @@ fn bind_failure(address: SocketAddr, error: &std::io::Error) -> Failure {
         _ => format!("{error}. Check api.bind"),
     };
     Failure::new(Exit::Conflict, format!("the API cannot use {address}: {why}"))
+}
+
+fn auth_failure(error: &auth::Error) -> Failure {
+    let exit = if matches!(error, auth::Error::Acl(_)) { Exit::Invalid } else { Exit::Failed };
+    Failure::new(exit, format!("access control: {error}"))
 }
 
 fn failed(message: impl Into<String>) -> Failure {
