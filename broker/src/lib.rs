@@ -25,6 +25,8 @@
 //! in memory), `$SYS`, enhanced authentication (a CONNECT with an authentication method is refused with 0x8C), outgoing topic
 //! aliases.
 
+#[doc(hidden)]
+pub mod bench_parts;
 pub mod codec;
 mod connection;
 mod error;
@@ -47,9 +49,3 @@ pub use node::Ports;
 pub use numbers::{Count, Counters, Dropped, Metric, Stat, Totals};
 pub use router::DelayedCursor;
 pub use settings::{Listener, ProxySubscription, QueueFull, RewriteRule, Settings, SharedStrategy};
-
-/// Parts that benches measure on their own; not for other rooms.
-#[doc(hidden)]
-pub mod bench_parts {
-    pub use crate::router::{Envelope, Outgoing};
-}

@@ -97,6 +97,12 @@ impl Group {
         self.members.lock().pick_any(self.strategy, asked)
     }
 
+    /// A member for a message on `topic` of `publisher`, connected if there is one.
+    pub(crate) fn pick_one(&self, topic: &str, publisher: &str) -> Option<Member> {
+        let asked = Asked { topic, publisher, skip: &[] };
+        self.pick_online(asked).or_else(|| self.pick_any(asked))
+    }
+
     /// Whether a member other than `key` is connected.
     pub(crate) fn has_other_online(&self, key: u64) -> bool {
         let asked = Asked { topic: "", publisher: "", skip: &[key] };
