@@ -156,11 +156,11 @@ impl Core {
             Admission::Done
         };
         if message.retain {
-            let (count_max, bytes_max) = (self.settings.retained_messages_max, self.settings.retained_bytes_max);
             // The lock must be gone before the stat asks for it again.
-            let stored = self.retained.write().store(&message, count_max, bytes_max);
+            let stored = self.retained.write().store(&message, self.settings.retained_limits());
             match stored {
                 Stored::Full => self.counters.dropped(Dropped::RetainedFull, 1),
+                Stored::TooLarge => self.counters.dropped(Dropped::RetainedTooLarge, 1),
                 Stored::Yes => {
                     self.counters.add(Metric::MessagesRetained, u64::from(!message.payload.is_empty()));
                     self.stat(Stat::Retained);

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 
 use model::Qos;
 
+use crate::router::RetainedLimits;
+
 /// Settings of the broker; [`Settings::default`] has the documented defaults and no listener.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -47,6 +49,11 @@ pub struct Settings {
     pub retained_messages_max: usize,
     /// Bytes of topic and payload of all retained messages. Default 256 MiB.
     pub retained_bytes_max: usize,
+    /// Bytes of payload of one retained message; a larger one goes to the subscribers and is not kept. Default 1 MiB
+    /// (manual §15.6 `max_payload_size`).
+    pub retained_payload_bytes_max: usize,
+    /// How long a retained message is kept, seconds; 0 = until it is replaced. Default 0 (manual §15.6 `expiry_interval`).
+    pub retained_expiry_secs: u32,
     /// Retained messages waiting to be sent to one client. Default 100,000; more are dropped and counted.
     pub retained_backlog_max: usize,
     /// Session expiry of MQTT 3 clients without clean session, seconds. Default 7,200 (manual §5.11).
@@ -94,6 +101,9 @@ pub struct Settings {
     pub rewrite_subscribe: Vec<RewriteRule>,
     /// What every client subscribes to by connecting, if it may (manual §5.18.2). Default nothing.
     pub proxy_subscriptions: Vec<ProxySubscription>,
+    /// Do not deliver what a client published to itself, whatever its version: no-local for everybody. Shared subscriptions
+    /// are not touched. Default false (manual §5.10 `ignore_loop_deliver`).
+    pub ignore_loop_deliver: bool,
     /// SUBACK code of a refused subscription for MQTT 5. Default 0x87 (Not authorized).
     pub subscribe_refused_code: u8,
 }
@@ -163,6 +173,18 @@ pub struct ProxySubscription {
     pub qos: Qos,
 }
 
+impl Settings {
+    /// The bounds of the retained messages.
+    pub(crate) fn retained_limits(&self) -> RetainedLimits {
+        RetainedLimits {
+            messages_max: self.retained_messages_max,
+            bytes_max: self.retained_bytes_max,
+            payload_bytes_max: self.retained_payload_bytes_max,
+            expiry_secs: self.retained_expiry_secs,
+        }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -185,6 +207,8 @@ impl Default for Settings {
             user_properties_max: 64,
             retained_messages_max: 1_000_000,
             retained_bytes_max: 256 << 20,
+            retained_payload_bytes_max: 1 << 20,
+            retained_expiry_secs: 0,
             retained_backlog_max: 100_000,
             session_expiry_v3_secs: 7_200,
             session_expiry_max_secs: 604_800,
@@ -206,6 +230,7 @@ impl Default for Settings {
             rewrite_publish: Vec::new(),
             rewrite_subscribe: Vec::new(),
             proxy_subscriptions: Vec::new(),
+            ignore_loop_deliver: false,
             subscribe_refused_code: 0x87,
         }
     }

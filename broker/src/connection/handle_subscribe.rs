@@ -62,6 +62,8 @@ impl Connection {
     async fn subscribe_one(&mut self, filter: &Str, options: SubscribeOptions, identifier: Option<u32>) -> Reason {
         let effective = effective_filter(filter);
         let is_shared = effective.len() < filter.len();
+        let no_local = options.no_local || self.core.settings.ignore_loop_deliver && !is_shared;
+        let options = SubscribeOptions { no_local, ..options };
         if effective.split('/').count() > self.core.settings.topic_levels_max {
             return Reason::TOPIC_FILTER_INVALID;
         }
@@ -90,7 +92,8 @@ impl Connection {
     /// everything does not push live messages out.
     fn take_retained(&mut self, filter: &str, options: SubscribeOptions, identifier: Option<u32>) {
         let room = self.core.settings.retained_backlog_max.saturating_sub(self.retained_backlog.len());
-        let mut found: Vec<Arc<Message>> = self.core.retained.read().matching(filter, room.saturating_add(1));
+        let mut found: Vec<Arc<Message>> =
+            self.core.retained.read().matching(filter, room.saturating_add(1), self.core.now_ms());
         if found.len() > room {
             found.truncate(room);
             self.core.counters.dropped(Dropped::RetainedBacklogFull, 1);
