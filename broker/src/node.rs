@@ -221,14 +221,14 @@ impl Core {
                 self.drop_delivery(&delivery, &info, Dropped::Qos0Offline);
                 return false;
             }
-            let dropped = inner.queue.push(delivery, self.queue_limits());
+            let dropped = self.enqueue(&mut inner.queue, delivery);
             inner.dropped_count += dropped.len() as u64;
             drop(inner);
             dropped.iter().for_each(|delivery| self.drop_delivery(delivery, &info, Dropped::QueueFull));
             return false;
         };
         let was_empty = inner.queue.is_empty();
-        let dropped = inner.queue.push(delivery, self.queue_limits());
+        let dropped = self.enqueue(&mut inner.queue, delivery);
         inner.dropped_count += dropped.len() as u64;
         let pressed = self.is_half_full(&inner.queue) && !link.is_slow.load(Ordering::Relaxed);
         drop(inner);
@@ -238,6 +238,13 @@ impl Core {
         }
         dropped.iter().for_each(|delivery| self.drop_delivery(delivery, &link.info, Dropped::QueueFull));
         pressed
+    }
+
+    fn enqueue(&self, queue: &mut Queue, delivery: Delivery) -> Vec<Delivery> {
+        match self.settings.priority_of(&delivery.outgoing.message.topic) {
+            0 => queue.push(delivery, self.queue_limits()),
+            priority => queue.push_urgent(delivery, priority, self.queue_limits()),
+        }
     }
 
     /// Whether a queue is so full that its publishers should wait a moment.

@@ -101,6 +101,11 @@ pub struct Settings {
     pub rewrite_subscribe: Vec<RewriteRule>,
     /// What every client subscribes to by connecting, if it may (manual §5.18.2). Default nothing.
     pub proxy_subscriptions: Vec<ProxySubscription>,
+    /// Topics whose messages overtake others in the queue of a session, with their priority (manual §5.11
+    /// `mqueue_priorities`). Default none: every queue is first in, first out.
+    pub queue_priorities: BTreeMap<String, u8>,
+    /// Priority of all other topics. Default 0, the lowest.
+    pub queue_priority_default: u8,
     /// Do not deliver what a client published to itself, whatever its version: no-local for everybody. Shared subscriptions
     /// are not touched. Default false (manual §5.10 `ignore_loop_deliver`).
     pub ignore_loop_deliver: bool,
@@ -174,6 +179,14 @@ pub struct ProxySubscription {
 }
 
 impl Settings {
+    /// What a message on `topic` overtakes in a queue: everything of a lower priority.
+    pub(crate) fn priority_of(&self, topic: &str) -> u8 {
+        if self.queue_priorities.is_empty() {
+            return 0;
+        }
+        self.queue_priorities.get(topic).copied().unwrap_or(self.queue_priority_default)
+    }
+
     /// The bounds of the retained messages.
     pub(crate) fn retained_limits(&self) -> RetainedLimits {
         RetainedLimits {
@@ -230,6 +243,8 @@ impl Default for Settings {
             rewrite_publish: Vec::new(),
             rewrite_subscribe: Vec::new(),
             proxy_subscriptions: Vec::new(),
+            queue_priorities: BTreeMap::new(),
+            queue_priority_default: 0,
             ignore_loop_deliver: false,
             subscribe_refused_code: 0x87,
         }

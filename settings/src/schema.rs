@@ -148,6 +148,10 @@ sections! {
         write_stall: Duration = "30s",
         /// After an error, how long the server waits for the client to read the DISCONNECT.
         linger: Duration = "1s",
+        /// Topics whose messages overtake others in a session's queue, as `topic=priority` with a priority up to 255 (manual §5.11 `mqueue_priorities`).
+        queue_priorities: Named<u8> = "",
+        /// Priority of all other topics; 0 is the lowest.
+        queue_priority_default: u8 = "0",
         /// Do not deliver what a client published to itself, whatever its version (manual §5.10); MQTT 5 clients can ask for that themselves.
         ignore_loop_deliver: bool = "false",
         /// Which member of a shared subscription (`$share/<group>/`, `$queue/`) gets a message (manual §4.10); `hash` is `hash_clientid`.

@@ -8,6 +8,7 @@
 mod inbound;
 mod outbound;
 mod queue;
+mod urgent;
 
 pub(crate) use inbound::{Inbound, Received};
 pub(crate) use outbound::{Outbound, ToSend};

@@ -53,6 +53,8 @@ pub(crate) fn broker(settings: &Settings) -> broker::Settings {
         write_stall_ms: millis(mqtt.write_stall),
         linger_ms: millis(mqtt.linger),
         match_visits_max: mqtt.match_visits_max,
+        queue_priorities: mqtt.queue_priorities.0.iter().cloned().collect(),
+        queue_priority_default: mqtt.queue_priority_default,
         ignore_loop_deliver: mqtt.ignore_loop_deliver,
         shared_strategy: strategy(mqtt.shared_subscription_strategy),
         shared_strategy_by_group: by_group.map(|(group, by)| (group.clone(), strategy(*by))).collect(),
