@@ -190,8 +190,11 @@ impl Core {
             }
         }
         for group in &routes.groups {
-            // A group that nobody is left in loses its last member at this very moment.
-            pressed = self.dispatch(group, &outgoing, Vec::new()).ok().flatten().or(pressed);
+            match self.dispatch(group, &outgoing, Vec::new()) {
+                Ok(member) => pressed = member.or(pressed),
+                // The group loses its last member at this very moment.
+                Err(()) => self.drop_message(message, Dropped::NoSubscribers),
+            }
         }
         (receiver_count, pressed)
     }
