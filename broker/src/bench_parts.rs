@@ -1,8 +1,8 @@
-//! Parts that benches and examples measure on their own; not for other rooms.
+//! Parts that benches and examples measure on their own, and what tests of single parts begin with; not for other rooms.
 
 use std::sync::Arc;
 
-use model::{ClientInfo, ProtocolVersion, Qos};
+use model::{ClientInfo, ProtocolVersion, Qos, Str};
 
 use crate::codec::SubscribeOptions;
 use crate::registry::{Entry, Link};
@@ -20,7 +20,7 @@ impl Fleet {
     /// `count` sessions without subscriptions.
     pub fn new(count: u64, strategy: SharedStrategy) -> Self {
         let settings = Settings { shared_strategy: strategy, ..Settings::default() };
-        Self { subscribers: Subscribers::new(&settings), sessions: (0..count).map(session).collect() }
+        Self { subscribers: Subscribers::new(&settings), sessions: (0..count).map(connected).collect() }
     }
 
     /// Subscribes session `n`, counted around the sessions.
@@ -47,10 +47,17 @@ impl Fleet {
     }
 }
 
-fn session(key: u64) -> Arc<Entry> {
-    let info = Arc::new(ClientInfo {
-        client_id: key.to_string().into(),
-        username: None,
+fn connected(key: u64) -> Arc<Entry> {
+    let entry = session(key);
+    connect(&entry);
+    entry
+}
+
+/// A client as the room's own tests need one.
+pub(crate) fn client(client_id: &str, username: Option<&str>) -> ClientInfo {
+    ClientInfo {
+        client_id: client_id.into(),
+        username: username.map(Str::new),
         peer: None,
         local: None,
         version: ProtocolVersion::V5,
@@ -61,9 +68,17 @@ fn session(key: u64) -> Arc<Entry> {
         mountpoint: "".into(),
         connected_at_ms: 0,
         is_superuser: false,
-    });
-    let entry = Arc::new(Entry::new(key, info.clone(), 0));
-    let link = Arc::new(Link::new(info, 0, 0));
-    entry.attach(&mut entry.inner.lock(), link);
-    entry
+    }
+}
+
+/// A session without connection.
+pub(crate) fn session(key: u64) -> Arc<Entry> {
+    Arc::new(Entry::new(key, Arc::new(client(&key.to_string(), None)), 0))
+}
+
+/// Makes a session believe that it has a connection.
+pub(crate) fn connect(entry: &Entry) {
+    let mut inner = entry.inner.lock();
+    let link = Arc::new(Link::new(inner.info.clone(), 0, 0));
+    entry.attach(&mut inner, link);
 }
