@@ -27,6 +27,8 @@
 //! subscription gave to a durable session stays with it; it is not handed on to another member.
 
 mod alarms;
+#[doc(hidden)]
+pub mod bench_parts;
 pub mod codec;
 mod connection;
 mod durable;
@@ -55,9 +57,3 @@ pub use node::Ports;
 pub use numbers::{Count, Counters, Dropped, Metric, Stat, Totals};
 pub use router::DelayedCursor;
 pub use settings::{Listener, ProxySubscription, QueueFull, RetainedStorage, RewriteRule, Settings, SharedStrategy};
-
-/// Parts that benches measure on their own; not for other rooms.
-#[doc(hidden)]
-pub mod bench_parts {
-    pub use crate::router::{Alias, Envelope, Outgoing};
-}

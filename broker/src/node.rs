@@ -218,21 +218,37 @@ impl Core {
             Admission::Done
         };
         if message.retain {
-            let (count_max, bytes_max) = (self.settings.retained_messages_max, self.settings.retained_bytes_max);
-            // The lock must be gone before the stat asks for it again.
-            let stored = self.retained.write().store(&message, count_max, bytes_max);
-            match stored {
-                router::Stored::Full => self.counters.dropped(Dropped::RetainedFull, 1),
-                router::Stored::Yes => {
-                    source.retained = true;
-                    self.counters.add(Metric::MessagesRetained, u64::from(!message.payload.is_empty()));
-                    self.stat(Stat::Retained);
-                }
-            }
+            source.retained = self.retain(&message);
         }
         let routed = self.route(&message, source);
         let waits = Waits::new(admission, routed.stored);
         Ingested { receiver_count: routed.receiver_count, waits, pressed: routed.pressed }
+    }
+
+    /// Keeps a retained message, or clears its topic; `true`: the log is to know it.
+    fn retain(&self, message: &Arc<Message>) -> bool {
+        let (stored, superseded) = {
+            let mut retained = self.retained.write();
+            let count = retained.len();
+            let stored = retained.store(message, self.settings.retained_limits());
+            // The lock must be gone before the stat asks for it again.
+            (stored, retained.len() < count)
+        };
+        let refused = match stored {
+            router::Stored::Yes => {
+                self.counters.add(Metric::MessagesRetained, u64::from(!message.payload.is_empty()));
+                self.stat(Stat::Retained);
+                return true;
+            }
+            router::Stored::Full => Dropped::RetainedFull,
+            router::Stored::TooLarge => Dropped::RetainedTooLarge,
+        };
+        self.counters.dropped(refused, 1);
+        // The message it supersedes is gone all the same, and must not come back with a restart.
+        if superseded && self.durable.as_ref().is_some_and(|durable| durable.retained) {
+            self.tell(Record::Unretain { topics: vec![message.topic.clone()] });
+        }
+        false
     }
 
     /// Gives a message to everybody who subscribes to its topic.
@@ -260,8 +276,11 @@ impl Core {
             }
         }
         for group in &routes.groups {
-            // A group that nobody is left in loses its last member at this very moment.
-            pressed = self.dispatch(group, &outgoing, Vec::new(), &mut durable).ok().flatten().or(pressed);
+            match self.dispatch(group, &outgoing, Vec::new(), &mut durable) {
+                Ok(member) => pressed = member.or(pressed),
+                // The group loses its last member at this very moment.
+                Err(()) => self.drop_message(message, Dropped::NoSubscribers),
+            }
         }
         Routed { receiver_count, pressed, stored: self.record(message, durable, source) }
     }
@@ -303,14 +322,14 @@ impl Core {
                 self.drop_delivery(&delivery, &info, Dropped::Qos0Offline);
                 return false;
             }
-            let dropped = queue.push(delivery, self.queue_limits());
+            let dropped = self.enqueue(queue, delivery);
             inner.dropped_count += dropped.len() as u64;
             drop(guard);
             dropped.iter().for_each(|delivery| self.drop_delivery(delivery, &info, Dropped::QueueFull));
             return false;
         };
         let was_empty = queue.is_empty();
-        let dropped = queue.push(delivery, self.queue_limits());
+        let dropped = self.enqueue(queue, delivery);
         inner.dropped_count += dropped.len() as u64;
         let pressed = self.is_half_full(queue) && !link.is_slow.load(Ordering::Relaxed);
         drop(guard);
@@ -320,6 +339,13 @@ impl Core {
         }
         dropped.iter().for_each(|delivery| self.drop_delivery(delivery, &link.info, Dropped::QueueFull));
         pressed
+    }
+
+    fn enqueue(&self, queue: &mut Queue, delivery: Delivery) -> Vec<Delivery> {
+        match self.settings.priority_of(&delivery.outgoing.message.topic) {
+            0 => queue.push(delivery, self.queue_limits()),
+            priority => queue.push_urgent(delivery, priority, self.queue_limits()),
+        }
     }
 
     /// Whether a queue is so full that its publishers should wait a moment.

@@ -8,6 +8,8 @@ use model::ports::Flapping;
 
 use model::Qos;
 
+use crate::router::RetainedLimits;
+
 /// Settings of the broker; [`Settings::default`] has the documented defaults and no listener.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -50,6 +52,11 @@ pub struct Settings {
     pub retained_messages_max: usize,
     /// Bytes of topic and payload of all retained messages. Default 256 MiB.
     pub retained_bytes_max: usize,
+    /// Bytes of payload of one retained message; a larger one goes to the subscribers and is not kept. Default 1 MiB
+    /// (manual §15.6 `max_payload_size`).
+    pub retained_payload_bytes_max: usize,
+    /// How long a retained message is kept, seconds; 0 = until it is replaced. Default 0 (manual §15.6 `expiry_interval`).
+    pub retained_expiry_secs: u32,
     /// Retained messages waiting to be sent to one client. Default 100,000; more are dropped and counted.
     pub retained_backlog_max: usize,
     /// Session expiry of MQTT 3 clients without clean session, seconds. Default 7,200 (manual §5.11).
@@ -142,6 +149,14 @@ pub struct Settings {
     pub trace_bytes_max: u64,
     /// Longest time a trace runs, seconds; also what it runs when nobody says. Default 3,600.
     pub trace_duration_max_secs: u32,
+    /// Topics whose messages overtake others in the queue of a session, with their priority (manual §5.11
+    /// `mqueue_priorities`). Default none: every queue is first in, first out.
+    pub queue_priorities: BTreeMap<String, u8>,
+    /// Priority of all other topics. Default 0, the lowest.
+    pub queue_priority_default: u8,
+    /// Do not deliver what a client published to itself, whatever its version: no-local for everybody. Shared subscriptions
+    /// are not touched. Default false (manual §5.10 `ignore_loop_deliver`).
+    pub ignore_loop_deliver: bool,
     /// SUBACK code of a refused subscription for MQTT 5. Default 0x87 (Not authorized).
     pub subscribe_refused_code: u8,
     /// Ask the authorizer about what clients do. Default true (manual `enable_acl`). Topics that begin with `$` stay closed
@@ -235,6 +250,27 @@ pub enum RetainedStorage {
     Disc,
 }
 
+impl Settings {
+    /// What a message on `topic` overtakes in a queue: everything of a lower priority. Queues of durable sessions stay first
+    /// in, first out, so that a replay finds the same packet identifiers.
+    pub(crate) fn priority_of(&self, topic: &str) -> u8 {
+        if self.queue_priorities.is_empty() {
+            return 0;
+        }
+        self.queue_priorities.get(topic).copied().unwrap_or(self.queue_priority_default)
+    }
+
+    /// The bounds of the retained messages.
+    pub(crate) fn retained_limits(&self) -> RetainedLimits {
+        RetainedLimits {
+            messages_max: self.retained_messages_max,
+            bytes_max: self.retained_bytes_max,
+            payload_bytes_max: self.retained_payload_bytes_max,
+            expiry_secs: self.retained_expiry_secs,
+        }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -257,6 +293,8 @@ impl Default for Settings {
             user_properties_max: 64,
             retained_messages_max: 1_000_000,
             retained_bytes_max: 256 << 20,
+            retained_payload_bytes_max: 1 << 20,
+            retained_expiry_secs: 0,
             retained_backlog_max: 100_000,
             session_expiry_v3_secs: 7_200,
             session_expiry_max_secs: 604_800,
@@ -298,6 +336,9 @@ impl Default for Settings {
             trace_count_max: 30,
             trace_bytes_max: 64 << 20,
             trace_duration_max_secs: 3_600,
+            queue_priorities: BTreeMap::new(),
+            queue_priority_default: 0,
+            ignore_loop_deliver: false,
             subscribe_refused_code: 0x87,
             acl: true,
             ban: true,

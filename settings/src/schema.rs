@@ -126,6 +126,10 @@ sections! {
         retained_messages_max: usize = "1000000",
         /// Bytes of topic and payload of all retained messages.
         retained_bytes_max: ByteSize = "256MB",
+        /// Bytes of payload of one retained message; a larger one goes to the subscribers and is not kept (manual §15.6 `max_payload_size`).
+        retained_payload_bytes_max: ByteSize = "1MB",
+        /// How long a retained message is kept; 0s: until it is replaced (manual §15.6 `expiry_interval`).
+        retained_expiry: Duration = "0ms",
         /// Retained messages waiting to be sent to one client; more are dropped and counted.
         retained_backlog_max: usize = "100000",
         /// Session expiry of MQTT 3 clients without clean session (manual §5.11).
@@ -156,6 +160,12 @@ sections! {
         write_stall: Duration = "30s",
         /// After an error, how long the server waits for the client to read the DISCONNECT.
         linger: Duration = "1s",
+        /// Topics whose messages overtake others in a session's queue, as `topic=priority` with a priority up to 255 (manual §5.11 `mqueue_priorities`).
+        queue_priorities: Named<u8> = "",
+        /// Priority of all other topics; 0 is the lowest.
+        queue_priority_default: u8 = "0",
+        /// Do not deliver what a client published to itself, whatever its version (manual §5.10); MQTT 5 clients can ask for that themselves.
+        ignore_loop_deliver: bool = "false",
         /// Which member of a shared subscription (`$share/<group>/`, `$queue/`) gets a message (manual §4.10); `hash` is `hash_clientid`.
         shared_subscription_strategy: ShareBy = "random",
         /// The same for single groups, as `group=strategy`; the group of `$queue/` is called `$queue`.

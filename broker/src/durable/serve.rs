@@ -13,6 +13,7 @@ use super::{Durable, Effect, Stored, Unstored};
 use crate::node::{Core, Source};
 use crate::numbers::Dropped;
 use crate::registry::{Entry, Will};
+use crate::router::RetainedLimits;
 use crate::session::Delivery;
 
 impl Core {
@@ -199,12 +200,19 @@ impl Core {
     /// Puts the retained messages of the last life back.
     pub(crate) fn adopt_retained(&self, recovered: &Recovered) {
         let mut retained = self.retained.write();
+        // What was taken once is not refused because a bound was lowered meanwhile.
+        let limits = RetainedLimits {
+            messages_max: usize::MAX,
+            bytes_max: usize::MAX,
+            payload_bytes_max: usize::MAX,
+            ..self.settings.retained_limits()
+        };
         for message in &recovered.retained {
-            retained.store(message, usize::MAX, usize::MAX);
+            retained.store(message, limits);
         }
         for (topic, message) in recovered.state.retained_changes() {
             match message {
-                Some(message) => drop(retained.store(message, usize::MAX, usize::MAX)),
+                Some(message) => drop(retained.store(message, limits)),
                 None => retained.remove(topic),
             }
         }

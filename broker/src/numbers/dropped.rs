@@ -27,6 +27,8 @@ pub enum Dropped {
     MatchCutShort,
     /// The session ended with messages waiting.
     SessionEnded,
+    /// A retained message's payload was too large to be kept; the message went out.
+    RetainedTooLarge,
     /// Too many delayed messages waited.
     DelayedFull,
     /// The topic a client named leads to no valid one: a wrong `$delayed`, or what rewriting made of it.
@@ -37,7 +39,7 @@ pub enum Dropped {
 
 impl Dropped {
     /// All reasons.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::QueueFull,
         Self::Expired,
         Self::NotAuthorized,
@@ -50,6 +52,7 @@ impl Dropped {
         Self::Refused,
         Self::MatchCutShort,
         Self::SessionEnded,
+        Self::RetainedTooLarge,
         Self::DelayedFull,
         Self::TopicInvalid,
         Self::LogFull,
@@ -66,6 +69,7 @@ impl Dropped {
             | Self::RetainedBacklogFull
             | Self::SessionEnded => true,
             Self::RetainedFull
+            | Self::RetainedTooLarge
             | Self::PublishDenied
             | Self::NoSubscribers
             | Self::Refused
@@ -78,7 +82,7 @@ impl Dropped {
 
     /// Whether somebody misses the message; it may also have gone out and only not been kept.
     pub fn is_loss(self) -> bool {
-        !matches!(self, Self::RetainedFull | Self::MatchCutShort)
+        !matches!(self, Self::RetainedFull | Self::RetainedTooLarge | Self::MatchCutShort)
     }
 
     /// The reason as events and metrics print it.
@@ -96,6 +100,7 @@ impl Dropped {
             Self::Refused => "refused",
             Self::MatchCutShort => "match_cut_short",
             Self::SessionEnded => "session_ended",
+            Self::RetainedTooLarge => "retained_too_large",
             Self::DelayedFull => "delayed_full",
             Self::TopicInvalid => "topic_invalid",
             Self::LogFull => "log_full",

@@ -97,6 +97,12 @@ impl Group {
         self.members.lock().pick_any(self.strategy, asked)
     }
 
+    /// A member for a message on `topic` of `publisher`, connected if there is one.
+    pub(crate) fn pick_one(&self, topic: &str, publisher: &str) -> Option<Member> {
+        let asked = Asked { topic, publisher, skip: &[] };
+        self.pick_online(asked).or_else(|| self.pick_any(asked))
+    }
+
     /// Whether a member other than `key` is connected.
     pub(crate) fn has_other_online(&self, key: u64) -> bool {
         let asked = Asked { topic: "", publisher: "", skip: &[key] };
@@ -178,35 +184,14 @@ impl Members {
 mod tests {
     use std::collections::BTreeSet;
 
-    use model::{ClientInfo, ProtocolVersion, Qos};
+    use model::Qos;
 
     use super::*;
+    use crate::bench_parts::{connect, session};
     use crate::codec::SubscribeOptions;
-    use crate::registry::{Entry, Link};
 
     fn member(key: u64) -> Member {
-        let info = Arc::new(ClientInfo {
-            client_id: key.to_string().into(),
-            username: None,
-            peer: None,
-            local: None,
-            version: ProtocolVersion::V5,
-            keepalive_secs: 0,
-            clean_start: true,
-            session_expiry_secs: 0,
-            is_bridge: false,
-            mountpoint: "".into(),
-            connected_at_ms: 0,
-            is_superuser: false,
-        });
-        let session = Arc::new(Entry::new(key, info, 0, None));
-        Member { session, options: SubscribeOptions::of_qos(Qos::AtMostOnce), identifier: None }
-    }
-
-    fn connect(member: &Member) {
-        let mut inner = member.session.inner.lock();
-        let link = Arc::new(Link::new(inner.info.clone(), 0, 0));
-        member.session.attach(&mut inner, link);
+        Member { session: session(key), options: SubscribeOptions::of_qos(Qos::AtMostOnce), identifier: None }
     }
 
     fn picks(group: &Group, times: usize) -> BTreeSet<u64> {
@@ -222,13 +207,13 @@ mod tests {
         let asked = Asked { topic: "t", publisher: "p", skip: &[] };
         assert!(group.pick_online(asked).is_none());
         assert!(group.pick_any(asked).is_some(), "somebody keeps it when all are gone");
-        connect(&members[777]);
+        connect(&members[777].session);
         group.came_online(777);
         assert_eq!(picks(&group, 10), BTreeSet::from([777]));
         assert_eq!(group.members.lock().online_count, 1, "the others are no longer looked at");
         assert!(!group.has_other_online(777) && group.has_other_online(776));
         for key in [5, 999] {
-            connect(&members[key as usize]);
+            connect(&members[key as usize].session);
             group.came_online(key);
         }
         assert_eq!(picks(&group, 3), BTreeSet::from([5, 777, 999]), "each has its turn");
@@ -249,7 +234,7 @@ mod tests {
             let group = Group::new(0, strategy);
             for key in 0..5 {
                 let member = member(key);
-                connect(&member);
+                connect(&member.session);
                 group.add(member);
             }
             let mut skip = Vec::new();

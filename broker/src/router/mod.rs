@@ -11,5 +11,5 @@ pub use delayed::DelayedCursor;
 pub(crate) use delayed::{Delayed, run as run_delayed};
 pub(crate) use group::Ticket;
 pub use outgoing::{Alias, Envelope, Outgoing};
-pub(crate) use retained::{Retained, Stored};
+pub(crate) use retained::{Retained, RetainedLimits, Stored};
 pub(crate) use subscribers::Subscribers;

@@ -4,6 +4,7 @@
 //! subscriptions has a lock of its own, taken before the trie's. No session is locked from in here.
 
 use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -34,10 +35,11 @@ enum Target {
 
 /// One subscription of one session.
 #[derive(Clone)]
-pub(super) struct Member {
+pub(crate) struct Member {
     pub(super) session: Arc<Entry>,
     pub(super) options: SubscribeOptions,
-    pub(super) identifier: Option<u32>,
+    /// The standard has no identifier 0; leaving it out keeps a subscription at 16 bytes in the trie.
+    pub(super) identifier: Option<NonZeroU32>,
 }
 
 /// One session that gets a message, with what its matching subscriptions say together.
@@ -87,7 +89,7 @@ impl Subscribers {
 
     /// Adds or replaces the subscription of `session` to `filter`.
     pub(crate) fn add(&self, filter: &str, session: &Arc<Entry>, options: SubscribeOptions, identifier: Option<u32>) {
-        let member = Member { session: session.clone(), options, identifier };
+        let member = Member { session: session.clone(), options, identifier: identifier.and_then(NonZeroU32::new) };
         let Some((name, inner)) = split_share(filter) else {
             self.trie.write().insert(filter, session.key, Target::Session(member));
             return;
@@ -154,7 +156,7 @@ impl Member {
             session: self.session.clone(),
             qos: self.options.qos,
             retain_as_published: self.options.retain_as_published,
-            identifiers: self.identifier.into_iter().collect(),
+            identifiers: self.identifier.into_iter().map(NonZeroU32::get).collect(),
         }
     }
 }
@@ -185,4 +187,16 @@ fn merge(found: &mut Vec<Receiver>) {
         kept.identifiers.append(&mut later.identifiers);
         true
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topics::Slots;
+
+    #[test]
+    fn a_subscription_takes_24_bytes_in_its_node() {
+        assert_eq!(size_of::<Target>(), 16);
+        assert_eq!(size_of::<Slots<Target>>(), 24);
+    }
 }

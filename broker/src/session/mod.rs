@@ -9,6 +9,7 @@ mod inbound;
 mod kept;
 mod outbound;
 mod queue;
+mod urgent;
 
 pub(crate) use inbound::{Inbound, Received};
 pub(crate) use kept::Kept;

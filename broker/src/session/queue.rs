@@ -1,10 +1,11 @@
-//! Messages that wait for one session. Bounded in messages and bytes.
+//! Messages that wait for one session, in the order they came; those with a priority first. Bounded in messages and bytes.
 
 use std::collections::VecDeque;
 
 use model::Qos;
 
 use super::Delivery;
+use super::urgent::Urgent;
 use crate::settings::QueueFull;
 
 /// The bounds of a [`Queue`].
@@ -18,10 +19,12 @@ pub(crate) struct QueueLimits {
     pub when_full: QueueFull,
 }
 
-/// A first-in first-out queue that knows its weight.
+/// A queue that knows its weight.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     items: VecDeque<Delivery>,
+    /// What goes before `items`; sessions without such messages have none.
+    urgent: Option<Box<Urgent>>,
     bytes: usize,
     qos0_count: usize,
 }
@@ -32,12 +35,12 @@ pub(super) type Pushed = Vec<Delivery>;
 impl Queue {
     /// Number of messages.
     pub(crate) fn len(&self) -> usize {
-        self.items.len()
+        self.items.len() + self.urgent.as_ref().map_or(0, |urgent| urgent.len())
     }
 
     /// Whether nothing waits.
     pub(crate) fn is_empty(&self) -> bool {
-        self.items.is_empty()
+        self.items.is_empty() && self.urgent.is_none()
     }
 
     /// Bytes of topic and payload that wait.
@@ -51,7 +54,7 @@ impl Queue {
         let mut dropped = Vec::new();
         while !self.has_room(cost, limits) {
             let victim = self.take_oldest_qos0().or_else(|| match limits.when_full {
-                QueueFull::DropOldest if delivery.qos != Qos::AtMostOnce => self.pop_front(),
+                QueueFull::DropOldest if delivery.qos != Qos::AtMostOnce => self.pop_ordinary(),
                 _ => None,
             });
             match victim {
@@ -78,29 +81,75 @@ impl Queue {
         self.items.iter()
     }
 
+    /// Puts `delivery` before everything of a lower priority. It makes nothing of a higher one give way.
+    pub(crate) fn push_urgent(&mut self, delivery: Delivery, priority: u8, limits: QueueLimits) -> Pushed {
+        let cost = delivery.cost_bytes();
+        let mut dropped = Vec::new();
+        while !self.has_room(cost, limits) {
+            let drops_oldest = limits.when_full == QueueFull::DropOldest && delivery.qos != Qos::AtMostOnce;
+            let victim = self
+                .take_oldest_qos0()
+                .or_else(|| self.take_urgent(|urgent| urgent.give_way(priority, true)))
+                .or_else(|| if drops_oldest { self.pop_ordinary() } else { None })
+                .or_else(
+                    || if drops_oldest { self.take_urgent(|urgent| urgent.give_way(priority, false)) } else { None },
+                );
+            match victim {
+                Some(victim) => dropped.push(victim),
+                None => {
+                    dropped.push(delivery);
+                    return dropped;
+                }
+            }
+        }
+        self.bytes += cost;
+        self.qos0_count += usize::from(delivery.qos == Qos::AtMostOnce);
+        self.urgent.get_or_insert_default().push(delivery, priority);
+        dropped
+    }
+
+    fn take_urgent(&mut self, take: impl FnOnce(&mut Urgent) -> Option<Delivery>) -> Option<Delivery> {
+        let urgent = self.urgent.as_mut()?;
+        let delivery = take(urgent)?;
+        if urgent.len() == 0 {
+            self.urgent = None;
+        }
+        self.forget(&delivery);
+        Some(delivery)
+    }
+
     /// Whether a message of `cost` bytes fits without dropping another.
     pub(crate) fn has_room(&self, cost: usize, limits: QueueLimits) -> bool {
-        self.items.len() < limits.messages_max && self.bytes.saturating_add(cost) <= limits.bytes_max
+        self.len() < limits.messages_max && self.bytes.saturating_add(cost) <= limits.bytes_max
     }
 
     /// Takes the messages out that `wanted` names, in their order.
     pub(crate) fn take_if(&mut self, wanted: impl Fn(&Delivery) -> bool) -> Vec<Delivery> {
-        if !self.items.iter().any(&wanted) {
-            return Vec::new();
+        let mut taken = self.urgent.as_mut().map_or_else(Vec::new, |urgent| urgent.take_if(&wanted));
+        if self.urgent.as_ref().is_some_and(|urgent| urgent.len() == 0) {
+            self.urgent = None;
         }
-        let (taken, kept): (Vec<_>, Vec<_>) = self.items.drain(..).partition(wanted);
-        self.items = kept.into();
+        if self.items.iter().any(&wanted) {
+            let (out, kept): (Vec<_>, Vec<_>) = self.items.drain(..).partition(wanted);
+            self.items = kept.into();
+            taken.extend(out);
+        }
         taken.iter().for_each(|delivery| self.forget(delivery));
         taken
     }
 
-    /// The message that has waited longest.
+    /// The message that goes next.
     pub(crate) fn front(&self) -> Option<&Delivery> {
-        self.items.front()
+        self.urgent.as_ref().and_then(|urgent| urgent.front()).or_else(|| self.items.front())
     }
 
-    /// Takes the message that has waited longest. An emptied queue gives its memory back.
+    /// Takes the message that goes next.
     pub(crate) fn pop_front(&mut self) -> Option<Delivery> {
+        self.take_urgent(Urgent::pop_front).or_else(|| self.pop_ordinary())
+    }
+
+    /// Takes the message without priority that has waited longest. An emptied queue gives its memory back.
+    fn pop_ordinary(&mut self) -> Option<Delivery> {
         let delivery = self.items.pop_front()?;
         self.forget(&delivery);
         if self.items.is_empty() && self.items.capacity() > 64 {

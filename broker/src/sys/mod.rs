@@ -108,7 +108,7 @@ impl Core {
 
     /// The messages a new subscription gets at once: at most `limit` retained ones, and for `$SYS` what it says now.
     pub(crate) fn retained_matching(&self, filter: &str, limit: usize) -> Vec<Arc<Message>> {
-        let mut found = self.retained.read().matching(filter, limit);
+        let mut found = self.retained.read().matching(filter, limit, self.now_ms());
         if is_system(filter) {
             let wanted = tree::everything(self).into_iter().filter(|(topic, _)| filter_matches(filter, topic));
             let room = limit.saturating_sub(found.len());

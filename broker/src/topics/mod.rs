@@ -1,6 +1,8 @@
 //! Which subscriptions a topic name matches.
 
+mod arena;
 mod effective;
+mod label;
 mod rewrite;
 mod slots;
 mod trie;

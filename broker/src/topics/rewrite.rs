@@ -203,26 +203,8 @@ fn without_wildcards(text: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use model::ProtocolVersion;
-
     use super::*;
-
-    fn client(client_id: &str, username: Option<&str>) -> ClientInfo {
-        ClientInfo {
-            client_id: client_id.into(),
-            username: username.map(Str::new),
-            peer: None,
-            local: None,
-            version: ProtocolVersion::V5,
-            keepalive_secs: 0,
-            clean_start: true,
-            session_expiry_secs: 0,
-            is_bridge: false,
-            mountpoint: "".into(),
-            connected_at_ms: 0,
-            is_superuser: false,
-        }
-    }
+    use crate::bench_parts::client;
 
     fn rule(line: &str) -> RewriteRule {
         let parts: Vec<&str> = line.split(' ').collect();

@@ -48,6 +48,43 @@ async fn an_offline_queue_drops_by_its_policy() {
 }
 
 #[tokio::test]
+async fn manual_5_11_messages_with_a_priority_overtake_and_the_lowest_gives_way() {
+    let handle = broker(|settings| {
+        settings.queue_messages_max = 4;
+        settings.queue_priorities = [("high".to_owned(), 10), ("mid".to_owned(), 5)].into();
+    });
+    let (mut client, _) = Client::persistent(&handle, "c", Version::V5).await;
+    for topic in ["high", "mid", "low"] {
+        client.subscribe(topic, Qos::AtLeastOnce).await;
+    }
+    let mut publisher = Client::new(&handle, "p", Version::V5).await;
+    for (topics, expected, dropped) in [
+        (["low", "mid", "high", "low", "", ""], vec!["high0", "mid0", "low0", "low1"], 0),
+        (["low", "mid", "high", "high", "mid", ""], vec!["high0", "high1", "mid0", "mid1"], 1),
+        (["high", "high", "mid", "mid", "low", "high"], vec!["high0", "high1", "high2", "mid1"], 2),
+    ] {
+        drop(client);
+        until("disconnected", || !handle.client("c").unwrap().is_connected).await;
+        let before = handle.counters().dropped_count(Dropped::QueueFull);
+        let mut numbers = std::collections::BTreeMap::new();
+        for topic in topics.iter().filter(|topic| !topic.is_empty()) {
+            let number = numbers.entry(topic).and_modify(|number| *number += 1).or_insert(0);
+            publisher.publish(topic, &format!("{topic}{number}"), Qos::AtLeastOnce, 1).await;
+            publisher.recv().await;
+        }
+        assert_eq!(handle.client("c").unwrap().queue_message_count, 4);
+        assert_eq!(handle.counters().dropped_count(Dropped::QueueFull) - before, dropped, "{topics:?}");
+        (client, _) = Client::persistent(&handle, "c", Version::V5).await;
+        for expected in expected {
+            let got = client.recv_publish().await;
+            assert_eq!(text(&got), expected, "{topics:?}");
+            client.send(&Packet::Puback(Puback::new(got.header.packet_id, Reason::SUCCESS))).await;
+        }
+        client.expect_silence().await;
+    }
+}
+
+#[tokio::test]
 async fn a_queue_is_bounded_in_bytes_too_and_qos_0_gives_way_first() {
     let handle = broker(|settings| {
         settings.queue_bytes_max = 250;

@@ -65,6 +65,39 @@ async fn mqtt_3_8_3_3_no_local_keeps_own_messages_away() {
 }
 
 #[tokio::test]
+async fn manual_5_10_ignore_loop_deliver_is_no_local_for_clients_of_any_version() {
+    for ignore in [false, true] {
+        let handle = Broker::start(Settings { ignore_loop_deliver: ignore, ..settings() }, ports()).unwrap();
+        let mut client = Client::new(&handle, "own", Version::V3_1_1).await;
+        for filter in ["t/#", "$queue/q"] {
+            client.subscribe(filter, Qos::AtMostOnce).await;
+        }
+        client.publish("t/1", "mine", Qos::AtMostOnce, 0).await;
+        client.publish("q", "shared", Qos::AtMostOnce, 0).await;
+        let got: Vec<String> = client.drain().await.iter().map(|publish| text(publish).to_owned()).collect();
+        let expected = if ignore { vec!["shared"] } else { vec!["mine", "shared"] };
+        assert_eq!(got, expected, "a group may have only this member");
+        let mut other = Client::new(&handle, "other", Version::V3_1_1).await;
+        other.publish("t/1", "theirs", Qos::AtMostOnce, 0).await;
+        assert_eq!(text(&client.recv_publish().await), "theirs");
+    }
+}
+
+#[tokio::test]
+async fn manual_15_6_a_large_retained_message_goes_out_and_is_not_kept() {
+    let small = Settings { retained_payload_bytes_max: 4, ..settings() };
+    let handle = Broker::start(small, ports()).unwrap();
+    let mut subscriber = Client::new(&handle, "s", Version::V5).await;
+    subscriber.subscribe("r", Qos::AtMostOnce).await;
+    for (payload, kept) in [("1234", 1), ("12345", 0)] {
+        retain(&handle, "r", payload).await;
+        assert_eq!(text(&subscriber.recv_publish().await), payload);
+        assert_eq!(handle.retained_count(), kept, "{payload}: what it replaces is gone either way");
+    }
+    assert_eq!(handle.counters().dropped_count(Dropped::RetainedTooLarge), 1);
+}
+
+#[tokio::test]
 async fn retain_flag_and_retain_handling() {
     let handle = start();
     retain(&handle, "r/1", "kept").await;
