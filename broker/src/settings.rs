@@ -272,6 +272,7 @@ impl Settings {
 }
 
 impl Default for Settings {
+    #[expect(clippy::too_many_lines, reason = "a line for each setting")]
     fn default() -> Self {
         Self {
             listeners: Vec::new(),

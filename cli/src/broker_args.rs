@@ -23,7 +23,7 @@ pub enum ClientsCommand {
 #[derive(Clone, Debug, Default, Args)]
 pub struct ClientFilterArgs {
     /// Only those with this part in their client id
-    #[arg(long, value_name = "PART")]
+    #[arg(long, value_name = "PART", allow_hyphen_values = true)]
     pub like: Option<String>,
     /// Only those of this user
     #[arg(long, value_name = "USER")]
@@ -93,7 +93,7 @@ pub enum RoutesCommand {
     /// List the topic filters that somebody subscribes to
     List {
         /// Only those with this part
-        #[arg(long, value_name = "PART")]
+        #[arg(long, value_name = "PART", allow_hyphen_values = true)]
         like: Option<String>,
         /// Only those that match this topic
         #[arg(long, value_name = "TOPIC")]

@@ -32,7 +32,7 @@ fn manual_4_17_mosquitto_sub_reads_both_trees_at_once() {
     publisher.wait_ack().expect("PUBACK");
     let node = "$SYS/brokers/weir@127.0.0.1";
     // The interval is a minute: what comes now comes because the client subscribes.
-    let said = tree(&server, &format!("{node}/metrics/messages/#"), 16);
+    let said = tree(&server, &format!("{node}/metrics/messages/#"), 17);
     assert_eq!(said[&format!("{node}/metrics/messages/qos1/received")], "1", "{said:?}");
     assert_eq!(said[&format!("{node}/metrics/messages/dropped")], "1", "nobody subscribes to t");
     let said = tree(&server, "$SYS/broker/clients/+", 6);
