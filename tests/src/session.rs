@@ -111,16 +111,21 @@ impl Session {
     /// Waits for packets at most `limit`, answers them and says what they mean. `None`: nothing came, which is not
     /// the same as packets that mean nothing to the application.
     pub fn poll(&mut self, limit: Duration) -> io::Result<Option<Vec<Event>>> {
-        let Some(stream) = &mut self.stream else { return Err(ErrorKind::NotConnected.into()) };
-        stream.set_read_timeout(Some(limit))?;
-        let mut chunk = [0; 1 << 14];
-        match stream.read(&mut chunk) {
-            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-            Ok(count) => self.input.extend_from_slice(chunk.get(..count).unwrap_or_default()),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return Ok(None),
-            Err(error) => return Err(error),
-        }
         let (mut events, mut answers) = (Vec::new(), Vec::new());
+        // Packets that came together with CONNACK are here already, and the broker may wait for their answers.
+        if let Some((first, content)) = self.next_packet() {
+            self.act(first, &content, &mut events, &mut answers);
+        } else {
+            let Some(stream) = &mut self.stream else { return Err(ErrorKind::NotConnected.into()) };
+            stream.set_read_timeout(Some(limit))?;
+            let mut chunk = [0; 1 << 14];
+            match stream.read(&mut chunk) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(count) => self.input.extend_from_slice(chunk.get(..count).unwrap_or_default()),
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
         while let Some((first, content)) = self.next_packet() {
             self.act(first, &content, &mut events, &mut answers);
         }

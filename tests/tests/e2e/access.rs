@@ -73,7 +73,7 @@ fn subscriptions(server: &Server, id: &str) -> Option<u64> {
     let output = server.weir(&["clients", "show", id, "-o", "json"]).ok().filter(|output| output.status.success())?;
     let shown: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
     let client = if shown.is_array() { &shown[0] } else { &shown };
-    client["subscriptions"].as_u64().or_else(|| client["subscriptions_count"].as_u64())
+    client["subscription_count"].as_u64()
 }
 
 #[test]
