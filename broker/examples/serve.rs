@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use broker::{Broker, Listener, Ports, Settings};
+use broker::{Broker, Listener, Ports, Settings, Zone};
 use model::SystemClock;
 use model::ports::{AllowAll, AllowAnonymous, NoTap};
 
@@ -12,8 +12,10 @@ use model::ports::{AllowAll, AllowAnonymous, NoTap};
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address: SocketAddr = std::env::args().nth(1).as_deref().unwrap_or("127.0.0.1:1883").parse()?;
     let defaults = Settings::default();
-    let queue_messages_max = std::env::args().nth(2).map_or(Ok(defaults.queue_messages_max), |count| count.parse())?;
-    let settings = Settings { queue_messages_max, listeners: vec![Listener::new("default", address)], ..defaults };
+    let queue_messages_max =
+        std::env::args().nth(2).map_or(Ok(defaults.zone.queue_messages_max), |count| count.parse())?;
+    let zone = Zone { queue_messages_max, ..Zone::default() };
+    let settings = Settings { zone, listeners: vec![Listener::new("default", address)], ..defaults };
     let ports = Ports {
         tap: Arc::new(NoTap),
         authenticate: Arc::new(AllowAnonymous),

@@ -27,8 +27,17 @@ pub enum Error {
         /// What is wrong.
         why: String,
     },
+    /// A listener names a zone that does not exist.
+    UnknownZone {
+        /// Name of the listener.
+        listener: String,
+        /// The zone it names.
+        zone: String,
+    },
     /// A setting makes no sense.
     Setting {
+        /// The zone it is a setting of.
+        zone: String,
         /// Its name.
         name: &'static str,
         /// What is wrong and what to do.
@@ -56,7 +65,10 @@ impl fmt::Display for Error {
                 }
             }
             Self::Item { setting, number, why } => write!(f, "{setting}, item {number}: {why}"),
-            Self::Setting { name, why } => write!(f, "{name}: {why}"),
+            Self::UnknownZone { listener, zone } => {
+                write!(f, "listener {listener} names the zone {zone}, which does not exist")
+            }
+            Self::Setting { zone, name, why } => write!(f, "zone {zone}: {name}: {why}"),
         }
     }
 }
@@ -65,7 +77,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Bind { source, .. } => Some(source),
-            Self::Item { .. } | Self::Setting { .. } => None,
+            Self::Item { .. } | Self::UnknownZone { .. } | Self::Setting { .. } => None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The broker from outside: start it, ask it, publish into it, stop it.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -101,9 +102,9 @@ impl Broker {
     /// been started.
     pub fn start(settings: Settings, ports: Ports) -> Result<Handle, Error> {
         check(&settings)?;
-        let bound = settings.listeners.iter().map(listener::bind).collect::<Result<Vec<_>, _>>()?;
-        let addresses = bound.iter().map(|bound| (bound.name.clone(), bound.address)).collect();
         let core = Arc::new(Core::new(settings, ports)?);
+        let bound = listener::bind_all(&core)?;
+        let addresses = bound.iter().map(|bound| (bound.name.clone(), bound.address)).collect();
         let mut tasks = vec![
             model::task::spawn("broker-timers", timers::run(core.clone())),
             model::task::spawn("broker-delayed", run_delayed(core.clone())),
@@ -116,21 +117,13 @@ impl Broker {
 }
 
 fn check(settings: &Settings) -> Result<(), Error> {
-    let wrong = |name, why| Err(Error::Setting { name, why });
-    if settings.receive_maximum == 0 {
-        return wrong("receive_maximum", "must be at least 1: MQTT 5 has no 0 here");
-    }
-    if settings.inflight_max == 0 {
-        return wrong("inflight_max", "must be at least 1, or no message of QoS 1 or 2 could be delivered");
-    }
-    if settings.packet_bytes_max < 128 {
-        return wrong("packet_bytes_max", "must be at least 128 bytes");
-    }
-    if settings.keepalive_max_secs == 0 {
-        return wrong("keepalive_max_secs", "must be at least 1; 65535 means no cap");
-    }
-    if settings.subscribe_refused_code < 0x80 {
-        return wrong("subscribe_refused_code", "must be a failure code, 0x80 or above");
+    let mut names = HashSet::new();
+    for zone in std::iter::once(&settings.zone).chain(&settings.zones) {
+        let wrong = |name, why| Error::Setting { zone: zone.name.clone(), name, why };
+        zone.check().map_err(|(name, why)| wrong(name, why))?;
+        if !names.insert(&zone.name) {
+            return Err(wrong("name", "is the name of two zones"));
+        }
     }
     Ok(())
 }

@@ -14,7 +14,7 @@
 //!   and queued delivery, and the subscriptions of a resumed session.
 //! - A session belongs to the user name it was created with. The same client identifier under another name is refused
 //!   (0x85, return code 2 before MQTT 5) and does not touch the session.
-//! - Everything a client can grow has a bound in [`Settings`], and reaching it is counted.
+//! - Everything a client can grow has a bound in [`Settings`] or in its [`Zone`], and reaching it is counted.
 //!
 //! Where the standard leaves a choice: the session's owner above; an unknown packet identifier in PUBREL or PUBREC is
 //! answered with success, so that a client which lost the last answer can go on; a publish that is denied is acknowledged
@@ -40,6 +40,7 @@ mod settings;
 mod subscribing;
 mod timers;
 pub mod topics;
+mod zone;
 
 pub use error::Error;
 pub use handle::{Broker, ClientSummary, DelayedSummary, Handle, SubscriptionSummary};
@@ -47,6 +48,7 @@ pub use node::Ports;
 pub use numbers::{Count, Counters, Dropped, Metric, Stat, Totals};
 pub use router::DelayedCursor;
 pub use settings::{Listener, ProxySubscription, QueueFull, RewriteRule, Settings, SharedStrategy};
+pub use zone::{Flapping, Rate, Zone};
 
 /// Parts that benches measure on their own; not for other rooms.
 #[doc(hidden)]

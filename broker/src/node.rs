@@ -15,10 +15,11 @@ use crate::events::Fields;
 use crate::numbers::{Counters, Dropped, Metric, Peaks, Stat};
 use crate::registry::{Entry, Inner, Link, Registry, Will};
 use crate::router::{Delayed, Outgoing, Retained, Stored, Subscribers};
-use crate::session::{Delivery, Queue, QueueLimits};
+use crate::session::Delivery;
 use crate::settings::Settings;
 use crate::timers::{Timer, Timers};
 use crate::topics::{Rewrites, Template};
+use crate::zone::Zone;
 
 /// What the broker needs from others.
 #[derive(Clone)]
@@ -62,6 +63,8 @@ pub(crate) struct Core {
     pub ports: Ports,
     /// Node name in events.
     pub node: Str,
+    /// Zones; the first is the one of listeners that name none.
+    zones: Vec<Arc<Zone>>,
     /// Sessions.
     pub registry: Registry,
     /// Subscriptions.
@@ -96,6 +99,7 @@ impl Core {
         let proxies = settings.proxy_subscriptions.iter();
         Ok(Self {
             node: Str::new(&settings.node),
+            zones: std::iter::once(&settings.zone).chain(&settings.zones).cloned().map(Arc::new).collect(),
             started: ports.clock.instant(),
             subscribers: Subscribers::new(&settings),
             rewrites: Rewrites::compile(&settings)?,
@@ -113,6 +117,16 @@ impl Core {
             gone: Notify::new(),
             next_session_key: AtomicU64::new(1),
         })
+    }
+
+    /// A zone by its name; `None` when there is none of that name.
+    pub(crate) fn zone(&self, name: &str) -> Option<&Arc<Zone>> {
+        self.zones.iter().find(|zone| zone.name == name)
+    }
+
+    /// Whether clients of `zone` may publish retained messages.
+    pub(crate) fn retain_available(&self, zone: &Zone) -> bool {
+        zone.retain_available && self.settings.retained_messages_max > 0
     }
 
     /// Milliseconds since the epoch.
@@ -206,7 +220,7 @@ impl Core {
     /// Like [`Core::deliver`], but gives the message back rather than dropping one: the session is over or its queue full.
     pub(crate) fn offer(&self, entry: &Entry, delivery: Delivery) -> Result<bool, Delivery> {
         let inner = entry.inner.lock();
-        if inner.ended || !inner.queue.has_room(delivery.cost_bytes(), self.queue_limits()) {
+        if inner.ended || !inner.queue.has_room(delivery.cost_bytes(), inner.zone.queue_limits()) {
             return Err(delivery);
         }
         Ok(self.put(inner, delivery))
@@ -216,21 +230,23 @@ impl Core {
         inner.enqueued_count += 1;
         let Some(link) = inner.link.clone() else {
             let info = inner.info.clone();
-            if delivery.qos == Qos::AtMostOnce && !self.settings.queue_qos0_offline {
+            if delivery.qos == Qos::AtMostOnce && !inner.zone.queue_qos0_offline {
                 drop(inner);
                 self.drop_delivery(&delivery, &info, Dropped::Qos0Offline);
                 return false;
             }
-            let dropped = inner.queue.push(delivery, self.queue_limits());
+            let limits = inner.zone.queue_limits();
+            let dropped = inner.queue.push(delivery, limits);
             inner.dropped_count += dropped.len() as u64;
             drop(inner);
             dropped.iter().for_each(|delivery| self.drop_delivery(delivery, &info, Dropped::QueueFull));
             return false;
         };
         let was_empty = inner.queue.is_empty();
-        let dropped = inner.queue.push(delivery, self.queue_limits());
+        let limits = inner.zone.queue_limits();
+        let dropped = inner.queue.push(delivery, limits);
         inner.dropped_count += dropped.len() as u64;
-        let pressed = self.is_half_full(&inner.queue) && !link.is_slow.load(Ordering::Relaxed);
+        let pressed = inner.is_half_full() && !link.is_slow.load(Ordering::Relaxed);
         drop(inner);
         // A queue that was not empty has woken its connection already.
         if was_empty {
@@ -240,35 +256,21 @@ impl Core {
         pressed
     }
 
-    /// Whether a queue is so full that its publishers should wait a moment.
-    pub(crate) fn is_half_full(&self, queue: &Queue) -> bool {
-        queue.len() > self.settings.queue_messages_max / 2 || queue.bytes() > self.settings.queue_bytes_max / 2
-    }
-
     /// Lets a client that is merely outrun catch up before its queue has to drop messages. One that does not within
     /// `publish_wait_ms` is slow and waited for no more: a consumer must not hold the publishers.
     pub(crate) async fn wait_for_relief(&self, entry: &Entry) {
         let link = {
             let inner = entry.inner.lock();
-            inner.link.clone().filter(|link| self.is_half_full(&inner.queue) && !link.is_slow.load(Ordering::Relaxed))
+            inner.link.clone().filter(|link| inner.is_half_full() && !link.is_slow.load(Ordering::Relaxed))
         };
         let Some(link) = link else { return };
         let relief = link.relief.notified();
         // The relief may have come between the two lines above; whoever rings after this one is heard.
-        if !self.is_half_full(&entry.inner.lock().queue) {
+        if !entry.inner.lock().is_half_full() {
             return;
         }
         if tokio::time::timeout(Duration::from_millis(self.settings.publish_wait_ms), relief).await.is_err() {
             link.is_slow.store(true, Ordering::Relaxed);
-        }
-    }
-
-    /// The bounds of every session's queue.
-    pub(crate) fn queue_limits(&self) -> QueueLimits {
-        QueueLimits {
-            messages_max: self.settings.queue_messages_max,
-            bytes_max: self.settings.queue_bytes_max,
-            when_full: self.settings.queue_full,
         }
     }
 
@@ -312,7 +314,7 @@ impl Core {
             // A client that takes its session over is back at once: its messages wait for it.
             let stays = inner.expiry_secs > 0 && link.order() != Some(Reason::SESSION_TAKEN_OVER);
             let left = if stays { self.take_for_others(entry, &mut inner) } else { Vec::new() };
-            if !self.settings.queue_qos0_offline {
+            if !inner.zone.queue_qos0_offline {
                 let dropped = inner.queue.drop_qos0();
                 self.counters.dropped(Dropped::Qos0Offline, dropped as u64);
             }

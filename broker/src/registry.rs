@@ -16,6 +16,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::codec::{Reason, SubscribeOptions};
 use crate::numbers::Count;
 use crate::session::{Inbound, Outbound, Queue};
+use crate::zone::Zone;
 
 /// One session: its identity, which never changes, and its state.
 pub(crate) struct Entry {
@@ -36,6 +37,8 @@ pub(crate) struct Inner {
     pub info: Arc<ClientInfo>,
     /// The connection that serves the session, if any.
     pub link: Option<Arc<Link>>,
+    /// The zone of the current or last connection.
+    pub zone: Arc<Zone>,
     /// Waiting messages.
     pub queue: Queue,
     /// Messages in flight to the client.
@@ -71,6 +74,13 @@ impl Inner {
             _ => {}
         }
         self.expiry_secs = secs;
+    }
+}
+
+impl Inner {
+    /// Whether the queue is so full that its publishers should wait a moment.
+    pub(crate) fn is_half_full(&self) -> bool {
+        self.queue.len() > self.zone.queue_messages_max / 2 || self.queue.bytes() > self.zone.queue_bytes_max / 2
     }
 }
 
@@ -145,7 +155,7 @@ impl Link {
 
 impl Entry {
     /// A new session without connection.
-    pub(crate) fn new(key: u64, info: Arc<ClientInfo>, created_at_ms: i64) -> Self {
+    pub(crate) fn new(key: u64, info: Arc<ClientInfo>, zone: Arc<Zone>, created_at_ms: i64) -> Self {
         Self {
             key,
             client_id: info.client_id.clone(),
@@ -154,6 +164,7 @@ impl Entry {
             inner: Mutex::new(Inner {
                 info,
                 link: None,
+                zone,
                 queue: Queue::default(),
                 outbound: Outbound::default(),
                 inbound: Inbound::default(),
@@ -176,7 +187,8 @@ impl Entry {
     }
 
     /// Ties a connection to the session. The former one must have been detached.
-    pub(crate) fn attach(&self, inner: &mut Inner, link: Arc<Link>) {
+    pub(crate) fn attach(&self, inner: &mut Inner, link: Arc<Link>, zone: Arc<Zone>) {
+        inner.zone = zone;
         inner.info = link.info.clone();
         inner.link = Some(link);
         inner.epoch += 1;

@@ -1,76 +1,35 @@
-//! Every limit of the broker. Plain values: the settings room maps `weir.toml` onto them.
+//! The broker's settings: where it listens, and the limits of the broker as a whole; what is decided per client is in
+//! [`Zone`]. Plain values: the settings room maps `weir.toml` onto them.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use model::Qos;
 
+use crate::zone::Zone;
+
 /// Settings of the broker; [`Settings::default`] has the documented defaults and no listener.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Where to listen.
     pub listeners: Vec<Listener>,
+    /// The zone of listeners that name none.
+    pub zone: Zone,
+    /// Zones that listeners name.
+    pub zones: Vec<Zone>,
     /// Name of this node in events, such as `weir@127.0.0.1`.
     pub node: String,
-    /// Largest packet a client may send, bytes with its fixed header. Default 1 MiB. Announced to MQTT 5 clients.
-    pub packet_bytes_max: usize,
-    /// Largest packet before the client is known, bytes. Default 64 KiB; never above `packet_bytes_max`.
-    pub connect_packet_bytes_max: usize,
-    /// A connection must have been accepted by CONNACK within this time, milliseconds. Default 15,000.
-    pub connect_timeout_ms: u64,
     /// Connections at the same time, over all listeners. Default 100,000.
     pub connections_max: usize,
     /// Sessions at the same time, connected or not. Default 200,000.
     pub sessions_max: usize,
-    /// Messages of QoS 1 and 2 sent to one client and not yet acknowledged. Default 32 (manual §5.11 `max_inflight`).
-    pub inflight_max: u16,
-    /// Receive Maximum: unacknowledged PUBLISH of QoS 1 and 2 a client may send. Default 64. An older client is simply
-    /// not read from while so many wait.
-    pub receive_maximum: u16,
-    /// QoS 2 messages of one client that wait for PUBREL. Default 100 (manual §5.11 `max_awaiting_rel`).
-    pub awaiting_rel_max: usize,
-    /// Messages that wait for one session, connected or not. Default 1,000.
-    pub queue_messages_max: usize,
-    /// Bytes of topic and payload that wait for one session. Default 16 MiB.
-    pub queue_bytes_max: usize,
-    /// What to drop when the queue is full. Default [`QueueFull::DropOldest`].
-    pub queue_full: QueueFull,
-    /// Keep QoS 0 messages for disconnected sessions too. Default false.
-    pub queue_qos0_offline: bool,
-    /// Levels of a topic name or filter. Default 128.
-    pub topic_levels_max: usize,
-    /// Bytes of a client identifier. Default 1,024.
-    pub client_id_bytes_max: usize,
-    /// User properties in one packet. Default 64.
-    pub user_properties_max: usize,
     /// Retained messages. Default 1,000,000; 0 turns retained messages off.
     pub retained_messages_max: usize,
     /// Bytes of topic and payload of all retained messages. Default 256 MiB.
     pub retained_bytes_max: usize,
-    /// Retained messages waiting to be sent to one client. Default 100,000; more are dropped and counted.
-    pub retained_backlog_max: usize,
-    /// Session expiry of MQTT 3 clients without clean session, seconds. Default 7,200 (manual §5.11).
-    pub session_expiry_v3_secs: u32,
-    /// Cap of the session expiry a client may ask for, seconds. Default 604,800 (a week).
-    pub session_expiry_max_secs: u32,
-    /// Cap of the keep alive, seconds. Default 65,535, the largest there is. A lower cap also replaces 0, "no keep alive";
-    /// MQTT 5 clients are told by Server Keep Alive, on older ones it is enforced with the same grace of one half.
-    pub keepalive_max_secs: u16,
-    /// Topic Alias Maximum for what clients send. Default 10.
-    pub topic_alias_max: u16,
-    /// Subscriptions of one session. Default 10,000.
-    pub subscriptions_max: usize,
-    /// Filters in one SUBSCRIBE or UNSUBSCRIBE. Default 1,000.
-    pub filters_per_packet_max: usize,
-    /// Bytes encoded for one client and not yet taken by its socket, before the rest waits in the queue. Default 64 KiB.
-    pub write_buffer_bytes: usize,
-    /// A client whose socket takes nothing for this long is disconnected, milliseconds. Default 30,000.
-    pub write_stall_ms: u64,
     /// How long a publisher waits for a connected subscriber whose queue is more than half full, milliseconds. Default 50;
     /// a subscriber that does not catch up meanwhile is not waited for again until it has.
     pub publish_wait_ms: u64,
-    /// After an error close, how long the broker waits for the client to read the DISCONNECT, milliseconds. Default 1,000.
-    pub linger_ms: u64,
     /// Nodes one PUBLISH may visit in the subscription trie. Default 100,000.
     pub match_visits_max: usize,
     /// Which member of a shared subscription gets a message. Default [`SharedStrategy::Random`] (manual §4.10, §5.20).
@@ -94,8 +53,6 @@ pub struct Settings {
     pub rewrite_subscribe: Vec<RewriteRule>,
     /// What every client subscribes to by connecting, if it may (manual §5.18.2). Default nothing.
     pub proxy_subscriptions: Vec<ProxySubscription>,
-    /// SUBACK code of a refused subscription for MQTT 5. Default 0x87 (Not authorized).
-    pub subscribe_refused_code: u8,
 }
 
 /// One place to listen.
@@ -107,6 +64,8 @@ pub struct Listener {
     pub address: SocketAddr,
     /// Name of the setting that holds the address, for the message when it cannot be used.
     pub setting: String,
+    /// Name of its clients' zone; `None` is [`Settings::zone`].
+    pub zone: Option<String>,
     /// Length of the accept queue. Default 1,024.
     pub backlog: u32,
 }
@@ -114,7 +73,8 @@ pub struct Listener {
 impl Listener {
     /// A listener with default socket options.
     pub fn new(name: &str, address: SocketAddr) -> Self {
-        Self { name: name.to_owned(), address, setting: format!("listeners.{name}.address"), backlog: 1024 }
+        let setting = format!("listeners.{name}.address");
+        Self { name: name.to_owned(), address, setting, zone: None, backlog: 1024 }
     }
 }
 
@@ -167,35 +127,14 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             listeners: Vec::new(),
+            zone: Zone::default(),
+            zones: Vec::new(),
             node: "weir@127.0.0.1".to_owned(),
-            packet_bytes_max: 1 << 20,
-            connect_packet_bytes_max: 64 << 10,
-            connect_timeout_ms: 15_000,
             connections_max: 100_000,
             sessions_max: 200_000,
-            inflight_max: 32,
-            receive_maximum: 64,
-            awaiting_rel_max: 100,
-            queue_messages_max: 1_000,
-            queue_bytes_max: 16 << 20,
-            queue_full: QueueFull::DropOldest,
-            queue_qos0_offline: false,
-            topic_levels_max: 128,
-            client_id_bytes_max: 1_024,
-            user_properties_max: 64,
             retained_messages_max: 1_000_000,
             retained_bytes_max: 256 << 20,
-            retained_backlog_max: 100_000,
-            session_expiry_v3_secs: 7_200,
-            session_expiry_max_secs: 604_800,
-            keepalive_max_secs: u16::MAX,
-            topic_alias_max: 10,
-            subscriptions_max: 10_000,
-            filters_per_packet_max: 1_000,
-            write_buffer_bytes: 64 << 10,
-            write_stall_ms: 30_000,
             publish_wait_ms: 50,
-            linger_ms: 1_000,
             match_visits_max: 100_000,
             shared_strategy: SharedStrategy::Random,
             shared_strategy_by_group: BTreeMap::new(),
@@ -206,7 +145,6 @@ impl Default for Settings {
             rewrite_publish: Vec::new(),
             rewrite_subscribe: Vec::new(),
             proxy_subscriptions: Vec::new(),
-            subscribe_refused_code: 0x87,
         }
     }
 }

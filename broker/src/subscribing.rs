@@ -40,7 +40,7 @@ impl Core {
             return Added::Ended;
         }
         let is_new = !inner.subscriptions.contains_key(filter);
-        if is_new && inner.subscriptions.len() >= self.settings.subscriptions_max {
+        if is_new && inner.subscriptions.len() >= inner.zone.subscriptions_max {
             return Added::Full;
         }
         inner.subscriptions.insert(filter.clone(), Subscribed { options, identifier });

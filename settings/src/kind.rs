@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use model::Qos;
+
 /// A type of setting.
 pub(crate) trait Kind: Sized {
     /// How the reference names the type, with its unit.
@@ -69,6 +71,37 @@ macro_rules! whole_numbers {
     )*};
 }
 whole_numbers!(u8, u16, u32, u64, usize);
+
+impl Kind for f64 {
+    const NAME: &'static str = "number";
+    fn read(text: &str) -> Result<Self, String> {
+        text.trim().parse().ok().filter(|number: &Self| number.is_finite()).map_or_else(|| wrong("a number", text), Ok)
+    }
+    fn write(&self) -> String {
+        self.to_string()
+    }
+}
+
+/// The empty text is nothing.
+impl<K: Kind> Kind for Option<K> {
+    const NAME: &'static str = K::NAME;
+    fn read(text: &str) -> Result<Self, String> {
+        if text.is_empty() { Ok(None) } else { K::read(text).map(Some) }
+    }
+    fn write(&self) -> String {
+        self.as_ref().map(Kind::write).unwrap_or_default()
+    }
+}
+
+impl Kind for Qos {
+    const NAME: &'static str = "0, 1 or 2";
+    fn read(text: &str) -> Result<Self, String> {
+        text.parse().ok().and_then(Self::from_u8).map_or_else(|| wrong("0, 1 or 2", text), Ok)
+    }
+    fn write(&self) -> String {
+        (*self as u8).to_string()
+    }
+}
 
 impl Kind for SocketAddr {
     const NAME: &'static str = "address:port";

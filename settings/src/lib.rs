@@ -10,6 +10,7 @@
 //!   error until it is asked for in so many words.
 //! - This room reads no service and opens no socket; the binary maps [`Settings`] to what the other rooms need.
 
+mod judge;
 mod kind;
 mod load;
 mod problem;

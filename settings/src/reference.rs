@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::schema::SECTIONS;
+use crate::schema::{KeyDoc, SECTIONS, SectionDoc};
 
 const INTRODUCTION: &str = "\
 # Configuration
@@ -11,7 +11,7 @@ const INTRODUCTION: &str = "\
 
 `weir start --config weir.toml` reads this file; `weir run FILE.yaml` takes the same keys from the environment and otherwise the
 defaults. An unknown key is an error. Every key can be overridden by an environment variable named `WEIR__SECTION__KEY`, such as
-`WEIR__MQTT__BIND=127.0.0.1:2883`; flags win over variables, variables over the file, the file over the defaults.
+`WEIR__MQTT__BIND=127.0.0.1:2883` or, where a section has a name, `WEIR__ZONES__NAME__KEY`; flags win over variables, variables over the file, the file over the defaults.
 `weir config show --origin` prints every value in force and where it came from.
 
 Durations carry a unit (`500ms`, `30s`, `5m`, `2h`, `7d`), sizes too (`64KB`, `16MB`, `1GB`; powers of 1024). A list is a TOML
@@ -21,15 +21,35 @@ list, or one text with commas.
 /// The reference page as Markdown.
 pub fn reference() -> String {
     let mut page = String::from(INTRODUCTION);
-    for section in SECTIONS {
+    for (at, section) in SECTIONS.iter().enumerate() {
         // Writing into a String cannot fail.
-        _ = write!(page, "\n## [{}]\n\n{}\n", section.name, section.doc.trim());
-        _ = write!(page, "\n| key | type | default | what it does |\n|---|---|---|---|\n");
-        for key in section.keys {
-            let doc = key.doc.split_whitespace().collect::<Vec<_>>().join(" ");
-            let default = if key.default.is_empty() { "–".to_owned() } else { format!("`{}`", key.default) };
-            _ = writeln!(page, "| `{}` | {} | {default} | {} |", key.name, key.kind, doc.replace('|', "\\|"));
+        _ = write!(page, "\n## [{}]\n\n{}\n", section.title(), section.doc.trim());
+        let mut is_table_open = false;
+        for group in section.groups {
+            let earlier = SECTIONS.iter().take(at).find(|earlier| shares(earlier, group));
+            if let Some(earlier) = earlier {
+                let names: Vec<String> = group.iter().map(|key| format!("`{}`", key.name)).collect();
+                _ = write!(page, "\nKeys, as in `[{}]`: {}.\n", earlier.title(), names.join(", "));
+                is_table_open = false;
+                continue;
+            }
+            if !is_table_open {
+                page.push_str("\n| key | type | default | what it does |\n|---|---|---|---|\n");
+            }
+            is_table_open = true;
+            group.iter().for_each(|key| row(&mut page, key));
         }
     }
     page
+}
+
+fn shares(section: &SectionDoc, group: &[KeyDoc]) -> bool {
+    let names = |keys: &[KeyDoc]| keys.iter().map(|key| key.name).collect::<Vec<_>>();
+    section.groups.iter().any(|other| names(other) == names(group))
+}
+
+fn row(page: &mut String, key: &KeyDoc) {
+    let doc = key.doc.split_whitespace().collect::<Vec<_>>().join(" ");
+    let default = if key.default.is_empty() { "–".to_owned() } else { format!("`{}`", key.default) };
+    _ = writeln!(page, "| `{}` | {} | {default} | {} |", key.name, key.kind, doc.replace('|', "\\|"));
 }

@@ -28,7 +28,7 @@ fn every_problem_has_its_place_and_a_remedy() {
         "[nothing_like_it]\n",
         &[],
         &[
-            "weir.toml:1:2: nothing_like_it: unknown section; the sections are node, mqtt, api, log, engine, dead_letters, resources",
+            "weir.toml:1:2: nothing_like_it: unknown section; the sections are node, mqtt, zones.NAME, listeners.tcp.NAME, api, log, engine, dead_letters, resources",
         ],
     );
     check("data_dir = \"x\"\n", &[], &["weir.toml:1:1: data_dir: belongs into the section [node]"]);
@@ -144,8 +144,106 @@ fn the_reference_page_is_the_one_the_code_prints() {
 fn every_key_says_what_it_does() {
     for section in settings::SECTIONS {
         assert!(!section.doc.trim().is_empty(), "[{}]", section.name);
-        for key in section.keys {
+        for key in section.keys() {
             assert!(key.doc.trim().ends_with('.'), "{}.{}", section.name, key.name);
         }
     }
+}
+
+#[test]
+fn a_zone_goes_before_mqtt_and_mqtt_before_the_default() {
+    let given = sources(
+        "[mqtt]\ninflight_max = 10\n[zones.inside]\nqos_max = 1\n[zones.outside]\ninflight_max = 5\n[zones.same]\n",
+        &[("WEIR__ZONES__INSIDE__TOPIC_LEVELS_MAX", "7")],
+    );
+    let loaded = load(&given).expect("valid");
+    let zones = &loaded.settings.zones;
+    assert_eq!(zones.keys().collect::<Vec<_>>(), ["inside", "outside", "same"]);
+    let shown = |key: &str| {
+        let found = loaded.shown.iter().find(|shown| shown.key == key).expect("every value is shown");
+        (found.value.clone(), found.origin.to_string())
+    };
+    for (key, value, origin) in [
+        ("mqtt.inflight_max", "10", "weir.toml:2:1"),
+        ("zones.inside.inflight_max", "10", "weir.toml:2:1"),
+        ("zones.outside.inflight_max", "5", "weir.toml:6:1"),
+        ("zones.inside.qos_max", "1", "weir.toml:4:1"),
+        ("zones.outside.qos_max", "2", "default"),
+        ("zones.inside.topic_levels_max", "7", "environment WEIR__ZONES__INSIDE__TOPIC_LEVELS_MAX"),
+        ("zones.same.inflight_max", "10", "weir.toml:2:1"),
+    ] {
+        assert_eq!(shown(key), (value.to_owned(), origin.to_owned()), "{key}");
+    }
+    assert_eq!((zones["inside"].inflight_max, zones["outside"].inflight_max), (10, 5));
+}
+
+#[test]
+fn repeated_sections_are_checked_like_others() {
+    check("[zones.a]\nqos_mx = 1\n", &[], &["weir.toml:2:1: zones.a.qos_mx: unknown key; did you mean qos_max?"]);
+    check("[zones]\na = 3\n", &[], &["weir.toml:2:1: zones.a: is a section; write [zones.NAME] and its keys below it"]);
+    check("zones = 3\n", &[], &["weir.toml:1:1: zones: is a section; write [zones.NAME] and its keys below it"]);
+    check("[zone.a]\nqos_max = 1\n", &[], &["weir.toml:1:7: zone: unknown section; did you mean zones?"]);
+    check(
+        "[listeners.tpc.a]\nbind = \"127.0.0.1:1\"\n",
+        &[],
+        &["weir.toml:2:1: listeners.tpc.a: unknown section; did you mean listeners.tcp?"],
+    );
+    check(
+        "[zones.\"a.b\"]\nqos_max = 1\ninflight_max = 3\n",
+        &[],
+        &["weir.toml:2:1: zones.a.b: a name has 1 to 64 small letters, digits, - and single _"],
+    );
+    check(
+        "[zones.a]\nconnections_max = 1\n",
+        &[],
+        &["weir.toml:2:1: zones.a.connections_max: unknown key here; it belongs into the section [mqtt]"],
+    );
+    check("[zones.a]\nqos_max = 3\n", &[], &["weir.toml:2:1: zones.a.qos_max: expected 0, 1 or 2, found \"3\""]);
+    check(
+        "[mqtt]\nqos_max = 3\n[zones.a]\n[zones.b]\n",
+        &[],
+        &["weir.toml:2:1: mqtt.qos_max: expected 0, 1 or 2, found \"3\""],
+    );
+    check(
+        "[zones.default]\nqos_max = 1\n",
+        &[],
+        &[
+            "weir.toml:2:1: zones.default.qos_max: default is the zone of listeners without one; write its keys into [mqtt]",
+        ],
+    );
+    check(
+        "",
+        &[("WEIR__ZONES__A", "1")],
+        &["environment WEIR__ZONES__A: expected WEIR__ZONES__NAME__KEY, such as WEIR__MQTT__BIND"],
+    );
+}
+
+#[test]
+fn listeners_have_an_address_and_a_zone_that_exists() {
+    let text = "[listeners.tcp.a]\nzone = \"inside\"\n";
+    check(
+        text,
+        &[],
+        &[
+            "default: listeners.tcp.a.bind: is missing: the address and port to listen on, such as 127.0.0.1:1884",
+            "weir.toml:2:1: listeners.tcp.a.zone: there is no section [zones.inside]",
+        ],
+    );
+    let text = "[zones.inside]\n[listeners.tcp.a]\nzone = \"inside\"\nbind = \"127.0.0.1:1884\"\n";
+    let settings = load(&sources(text, &[])).expect("valid").settings;
+    assert_eq!(settings.listeners.tcp["a"].zone, "inside");
+    assert!(settings.mqtt.bind.is_empty(), "the default gives way to listeners of the user's own");
+    let both = format!("{text}[mqtt]\nbind = \"127.0.0.1:1885\"\n");
+    assert_eq!(load(&sources(&both, &[])).expect("valid").settings.mqtt.bind.len(), 1);
+}
+
+#[test]
+fn no_kind_of_listener_opens_the_network_to_anonymous_clients_unasked() {
+    let text = "[listeners.tcp.a]\nbind = \"0.0.0.0:1884\"\n";
+    let error = load(&sources(text, &[])).expect_err("refused").to_string();
+    assert!(
+        error.starts_with("weir.toml:2:1: listeners.tcp.a.bind: 0.0.0.0:1884 can be reached from the network"),
+        "{error}"
+    );
+    load(&sources(&format!("{text}[mqtt]\nallow_anonymous = \"everywhere\"\n"), &[])).expect("asked for");
 }

@@ -107,8 +107,7 @@ impl Connection {
     /// as many acknowledgements wait as the client may have open.
     pub(super) fn admissions_hold_reading(&self) -> bool {
         let qos0_waits = self.pending.back().is_some_and(|ack| ack.qos == Qos::AtMostOnce);
-        let full = self.version != ProtocolVersion::V5
-            && self.pending.len() >= usize::from(self.core.settings.receive_maximum);
+        let full = self.version != ProtocolVersion::V5 && self.pending.len() >= usize::from(self.zone.receive_maximum);
         qos0_waits || full
     }
 

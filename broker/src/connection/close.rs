@@ -38,11 +38,11 @@ impl Connection {
         if let Some(reason) = end.told().filter(|_| self.version == ProtocolVersion::V5) {
             self.encode(&Packet::Disconnect(Disconnect::new(reason)));
         }
-        let Self { core, socket, outbox, outbox_sent, .. } = *self;
+        let Self { zone, socket, outbox, outbox_sent, .. } = *self;
         match end {
             End::PeerClosed | End::SocketFailed => {}
             _ => {
-                let linger = Duration::from_millis(core.settings.linger_ms);
+                let linger = Duration::from_millis(zone.linger_ms);
                 say_and_close(socket, outbox.get(outbox_sent..).unwrap_or_default(), linger).await;
             }
         }

@@ -16,26 +16,37 @@ use super::inbox::try_read;
 use crate::codec::{Connack, Connect, Error, Kind, Packet, Properties, Reason, Version, frame};
 use crate::node::{Core, Phase};
 use crate::numbers::Metric;
+use crate::zone::Zone;
+
+/// What the listener knows of a client.
+pub(crate) struct Arrival {
+    /// The zone of the listener.
+    pub zone: Arc<Zone>,
+    /// Where the client comes from.
+    pub peer: SocketAddr,
+    /// The address it came to.
+    pub local: SocketAddr,
+}
 
 /// Serves one socket from CONNECT to its end.
-pub(crate) async fn serve(core: Arc<Core>, socket: TcpStream, peer: SocketAddr, local: SocketAddr) {
-    let Some(mut connection) = Box::pin(greet(core, socket, peer, local)).await else { return };
+pub(crate) async fn serve(core: Arc<Core>, socket: TcpStream, arrival: Arrival) {
+    let Some(mut connection) = Box::pin(greet(core, socket, arrival)).await else { return };
     let end = connection.run().await;
     Box::pin(connection.finish(end)).await;
 }
 
-async fn greet(core: Arc<Core>, socket: TcpStream, peer: SocketAddr, local: SocketAddr) -> Option<Box<Connection>> {
+async fn greet(core: Arc<Core>, socket: TcpStream, arrival: Arrival) -> Option<Box<Connection>> {
     let mut phase = core.phase.subscribe();
-    let deadline = Duration::from_millis(core.settings.connect_timeout_ms);
+    let zone = arrival.zone.clone();
+    let deadline = Duration::from_millis(zone.connect_timeout_ms);
     let mut socket = Some(socket);
     let greeting = async {
         let mut inbox = Vec::new();
-        let connect = read_connect(&core, socket.as_ref()?, &mut inbox).await;
+        let connect = read_connect(&core, &arrival.zone, socket.as_ref()?, &mut inbox).await;
         let outcome = match connect {
             Ok(connect) => {
                 let version = connect.version;
-                Connection::open(&core, &mut socket, connect, inbox, peer, local).await.map_err(|refusal| match refusal
-                {
+                Connection::open(&core, &mut socket, connect, inbox, arrival).await.map_err(|refusal| match refusal {
                     Refusal::Told(reason) => Answer::Connack(version, reason),
                     Refusal::Silent => Answer::Nothing,
                 })
@@ -55,7 +66,7 @@ async fn greet(core: Arc<Core>, socket: TcpStream, peer: SocketAddr, local: Sock
         Ok(connection) => Some(Box::new(connection)),
         Err(answer) => {
             core.counters.connects_refused.add(1);
-            let linger = Duration::from_millis(core.settings.linger_ms);
+            let linger = Duration::from_millis(zone.linger_ms);
             let bytes = answer.bytes();
             core.counters.add(Metric::PacketsConnack, u64::from(!bytes.is_empty()));
             core.counters.add(Metric::BytesSent, bytes.len() as u64);
@@ -85,8 +96,8 @@ impl Answer {
 }
 
 /// Reads until the CONNECT is complete. What follows it stays in `inbox`.
-async fn read_connect(core: &Core, socket: &TcpStream, inbox: &mut Vec<u8>) -> Result<Connect, Answer> {
-    let bytes_max = core.settings.connect_packet_bytes_max.min(core.settings.packet_bytes_max);
+async fn read_connect(core: &Core, zone: &Zone, socket: &TcpStream, inbox: &mut Vec<u8>) -> Result<Connect, Answer> {
+    let bytes_max = zone.connect_packet_bytes_max.min(zone.packet_bytes_max);
     loop {
         if socket.readable().await.is_err() {
             return Err(Answer::Nothing);

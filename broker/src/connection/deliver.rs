@@ -20,7 +20,7 @@ impl Connection {
     /// Encodes what waits, until the write buffer is full or nothing may be sent. `true`: there is more.
     pub(super) async fn deliver(&mut self) -> Result<bool, End> {
         let mut batch = Vec::new();
-        while self.outbox.len() - self.outbox_sent < self.core.settings.write_buffer_bytes {
+        while self.outbox.len() - self.outbox_sent < self.zone.write_buffer_bytes {
             self.take_batch(&mut batch);
             if batch.is_empty() {
                 return Ok(false);
@@ -40,7 +40,7 @@ impl Connection {
     }
 
     fn take_batch(&mut self, batch: &mut Vec<ToSend>) {
-        let limits = self.core.queue_limits();
+        let limits = self.zone.queue_limits();
         let mut inner = self.entry.inner.lock();
         let inner = &mut *inner;
         // Retained messages only fill a quarter of the queue: live ones must not be dropped for them.
@@ -50,14 +50,14 @@ impl Connection {
             self.core.counters.dropped(Dropped::QueueFull, dropped.len() as u64);
         }
         let mut bytes = self.outbox.len() - self.outbox_sent;
-        while batch.len() < BATCH && bytes < self.core.settings.write_buffer_bytes {
+        while batch.len() < BATCH && bytes < self.zone.write_buffer_bytes {
             let Some(next) = inner.outbound.next(&mut inner.queue, self.window) else { break };
             if let ToSend::Publish { delivery, .. } = &next {
                 bytes += delivery.cost_bytes();
             }
             batch.push(next);
         }
-        if !self.core.is_half_full(&inner.queue) {
+        if !inner.is_half_full() {
             self.link.is_slow.store(false, Ordering::Relaxed);
             self.link.relief.notify_waiters();
         }

@@ -1,22 +1,22 @@
 //! CONNECT: who is it, may it come in, and which session does it get.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use model::ports::{Access, Login, Verdict};
-use model::{ClientInfo, EventKind, Message, MessageId, Origin, ProtocolVersion, Str};
+use model::{ClientInfo, EventKind, Message, MessageId, Origin, ProtocolVersion, Qos, Str};
 use tokio::net::TcpStream;
 
-use super::Connection;
 use super::handle_publish::travelling;
+use super::{Arrival, Connection};
 use crate::codec::{Connack, Connect, LastWill, MAX_REMAINING_LENGTH, Packet, Properties, Property, Reason};
 use crate::node::Core;
 use crate::numbers::{Metric, Stat};
 use crate::registry::{Entry, Full, Link, Will};
 use crate::timers::Timer;
 use crate::topics::{Destination, effective_filter};
+use crate::zone::Zone;
 
 /// How a CONNECT is refused.
 pub(super) enum Refusal {
@@ -42,11 +42,10 @@ impl Connection {
         socket: &mut Option<TcpStream>,
         mut connect: Connect,
         inbox: Vec<u8>,
-        peer: SocketAddr,
-        local: SocketAddr,
+        arrival: Arrival,
     ) -> Result<Self, Refusal> {
-        let assigned = check(core, &mut connect)?;
-        let mut info = client_info(core, &connect, peer, local);
+        let assigned = check(&arrival.zone, &mut connect)?;
+        let mut info = client_info(&connect, &arrival, core.now_ms());
         let login = Login { client: Arc::new(info.clone()), password: connect.password.take() };
         let superuser = match core.ports.authenticate.authenticate(login).await {
             Verdict::Allow { superuser } => superuser,
@@ -58,16 +57,16 @@ impl Connection {
         };
         info.is_superuser = superuser;
         let info = Arc::new(info);
-        let will = check_will(core, &info, connect.will.take()).await?;
-        let silence_max_ms = i64::from(info.keepalive_secs) * 1500;
+        let will = check_will(core, &arrival.zone, &info, connect.will.take()).await?;
+        let silence_max_ms = arrival.zone.silence_max_ms(info.keepalive_secs);
         let link = Arc::new(Link::new(info.clone(), core.monotonic_ms(), silence_max_ms));
-        let (entry, session_present) = take_session(core, &info, &link, will).await?;
+        let (entry, session_present) = take_session(core, &arrival.zone, &link, will).await?;
         let socket = socket.take().ok_or(Refusal::Silent)?;
         let mut connection = Self {
             core: core.clone(),
             socket,
             version: info.version,
-            window: window(core, &connect.properties),
+            window: window(&arrival.zone, &connect.properties),
             client_packet_bytes_max: client_packet_bytes_max(&connect.properties),
             entry,
             link,
@@ -80,6 +79,7 @@ impl Connection {
             unreleased_count: 0,
             aliases: None,
             retained_backlog: VecDeque::new(),
+            zone: arrival.zone,
         };
         connection.welcome(&connect, assigned, session_present).await;
         Ok(connection)
@@ -91,7 +91,7 @@ impl Connection {
         }
         let mut properties = Properties::default();
         if self.version == ProtocolVersion::V5 {
-            properties = connack_properties(&self.core, &self.info, connect, assigned);
+            properties = connack_properties(&self.core, &self.zone, &self.info, connect, assigned);
         }
         let connack = Connack { session_present, reason: Reason::SUCCESS, properties };
         self.encode(&Packet::Connack(connack));
@@ -107,11 +107,14 @@ impl Connection {
         self.subscribe_by_proxy().await;
     }
 
-    /// Rights may have changed since the session subscribed: what it may no longer have, it no longer has.
+    /// Rights may have changed since the session subscribed, and so may the zone: what it may no longer have, it no longer
+    /// has.
     async fn reauthorize_subscriptions(&mut self) {
         let filters: Vec<Str> = self.entry.inner.lock().subscriptions.keys().cloned().collect();
         for filter in filters {
-            if self.core.allows(&self.info, Access::Subscribe, effective_filter(&filter)).await {
+            let effective = effective_filter(&filter);
+            let refused = self.zone.refuses(effective.len() < filter.len(), effective).is_some();
+            if !refused && self.core.allows(&self.info, Access::Subscribe, effective).await {
                 self.core.subscribers.came_online(&filter, &self.entry);
             } else {
                 self.core.remove_subscription(&self.entry, &filter);
@@ -121,17 +124,16 @@ impl Connection {
 }
 
 /// Checks what needs nobody else; `true`: the client gets a client identifier from the server.
-fn check(core: &Core, connect: &mut Connect) -> Result<bool, Refusal> {
-    let settings = &core.settings;
+fn check(zone: &Zone, connect: &mut Connect) -> Result<bool, Refusal> {
     if connect.properties.find(|property| matches!(property, Property::AuthenticationMethod(_)).then_some(())).is_some()
     {
         return Err(Reason::BAD_AUTHENTICATION_METHOD.into());
     }
-    if connect.client_id.len() > settings.client_id_bytes_max {
+    if connect.client_id.len() > zone.client_id_bytes_max {
         return Err(Reason::CLIENT_IDENTIFIER_NOT_VALID.into());
     }
     let will_user_properties = connect.will.as_ref().map_or(0, |will| will.properties.user_property_count());
-    if connect.properties.user_property_count().max(will_user_properties) > settings.user_properties_max {
+    if connect.properties.user_property_count().max(will_user_properties) > zone.user_properties_max {
         return Err(Reason::QUOTA_EXCEEDED.into());
     }
     if !connect.client_id.is_empty() {
@@ -149,30 +151,25 @@ fn check(core: &Core, connect: &mut Connect) -> Result<bool, Refusal> {
     Ok(true)
 }
 
-fn client_info(core: &Core, connect: &Connect, peer: SocketAddr, local: SocketAddr) -> ClientInfo {
-    let settings = &core.settings;
+fn client_info(connect: &Connect, arrival: &Arrival, now_ms: i64) -> ClientInfo {
+    let Arrival { zone, peer, local } = arrival;
     let asked_secs = match connect.version {
         ProtocolVersion::V5 => session_expiry(&connect.properties).unwrap_or(0),
         _ if connect.clean_start => 0,
-        _ => settings.session_expiry_v3_secs,
-    };
-    let cap = settings.keepalive_max_secs;
-    let keepalive_secs = match connect.keepalive_secs {
-        0 if cap < u16::MAX => cap,
-        secs => secs.min(cap),
+        _ => zone.session_expiry_v3_secs,
     };
     ClientInfo {
         client_id: Str::new(&connect.client_id),
         username: connect.username.as_deref().map(Str::new),
-        peer: Some(peer),
-        local: Some(local),
+        peer: Some(*peer),
+        local: Some(*local),
         version: connect.version,
-        keepalive_secs,
+        keepalive_secs: zone.keepalive_secs(connect.version, connect.keepalive_secs),
         clean_start: connect.clean_start,
-        session_expiry_secs: asked_secs.min(settings.session_expiry_max_secs),
+        session_expiry_secs: asked_secs.min(zone.session_expiry_max_secs),
         is_bridge: connect.is_bridge,
         mountpoint: Str::new(""),
-        connected_at_ms: core.now_ms(),
+        connected_at_ms: now_ms,
         is_superuser: false,
     }
 }
@@ -185,16 +182,24 @@ fn refusal(verdict: &Verdict) -> Reason {
     }
 }
 
-async fn check_will(core: &Core, info: &Arc<ClientInfo>, will: Option<LastWill>) -> Result<Option<Box<Will>>, Refusal> {
+async fn check_will(
+    core: &Core,
+    zone: &Zone,
+    info: &Arc<ClientInfo>,
+    will: Option<LastWill>,
+) -> Result<Option<Box<Will>>, Refusal> {
     let Some(will) = will else { return Ok(None) };
     let destination = core.rewrites.destination(Str::from(will.topic), info);
     let Ok(Destination { topic, delay_secs: publish_delay_secs }) = destination else {
         return Err(Reason::TOPIC_NAME_INVALID.into());
     };
-    if topic.split('/').count() > core.settings.topic_levels_max {
+    if topic.split('/').count() > zone.topic_levels_max {
         return Err(Reason::TOPIC_NAME_INVALID.into());
     }
-    if will.retain && core.settings.retained_messages_max == 0 {
+    if will.qos > zone.qos_max {
+        return Err(Reason::QOS_NOT_SUPPORTED.into());
+    }
+    if will.retain && !core.retain_available(zone) {
         return Err(Reason::RETAIN_NOT_SUPPORTED.into());
     }
     if topic.starts_with('$') || !core.allows(info, Access::Publish, &topic).await {
@@ -222,12 +227,13 @@ async fn check_will(core: &Core, info: &Arc<ClientInfo>, will: Option<LastWill>)
 /// Finds or creates the session and ties `link` to it. `true`: it existed (session present).
 async fn take_session(
     core: &Arc<Core>,
-    info: &Arc<ClientInfo>,
+    zone: &Arc<Zone>,
     link: &Arc<Link>,
     will: Option<Box<Will>>,
 ) -> Result<(Arc<Entry>, bool), Refusal> {
+    let info = &link.info;
     loop {
-        let create = || Arc::new(Entry::new(core.new_session_key(), info.clone(), core.now_ms()));
+        let create = || Arc::new(Entry::new(core.new_session_key(), info.clone(), zone.clone(), core.now_ms()));
         let (entry, is_new) = core
             .registry
             .get_or_insert(&info.client_id, core.settings.sessions_max, create)
@@ -249,7 +255,7 @@ async fn take_session(
         inner.set_expiry(info.session_expiry_secs, &core.counters.persistent_sessions);
         inner.will = will;
         inner.outbound.resume();
-        entry.attach(&mut inner, link.clone());
+        entry.attach(&mut inner, link.clone(), zone.clone());
         core.counters.clients.add(1);
         drop(inner);
         for stat in [Stat::Connections, Stat::Sessions, Stat::PersistentSessions] {
@@ -282,12 +288,12 @@ fn session_expiry(properties: &Properties) -> Option<u32> {
     })
 }
 
-fn window(core: &Core, properties: &Properties) -> u16 {
+fn window(zone: &Zone, properties: &Properties) -> u16 {
     let receive_maximum = properties.find(|property| match property {
         Property::ReceiveMaximum(count) => Some(*count),
         _ => None,
     });
-    receive_maximum.unwrap_or(u16::MAX).min(core.settings.inflight_max)
+    receive_maximum.unwrap_or(u16::MAX).min(zone.inflight_max)
 }
 
 fn client_packet_bytes_max(properties: &Properties) -> usize {
@@ -299,8 +305,7 @@ fn client_packet_bytes_max(properties: &Properties) -> usize {
 }
 
 /// What the server decided, in the terms of MQTT 5.0 §3.2.2.3; what is as the client assumes is left out.
-fn connack_properties(core: &Core, info: &ClientInfo, connect: &Connect, assigned: bool) -> Properties {
-    let settings = &core.settings;
+fn connack_properties(core: &Core, zone: &Zone, info: &ClientInfo, connect: &Connect, assigned: bool) -> Properties {
     let mut list = Vec::new();
     if session_expiry(&connect.properties).unwrap_or(0) != info.session_expiry_secs {
         list.push(Property::SessionExpiryInterval(info.session_expiry_secs));
@@ -311,17 +316,27 @@ fn connack_properties(core: &Core, info: &ClientInfo, connect: &Connect, assigne
     if connect.keepalive_secs != info.keepalive_secs {
         list.push(Property::ServerKeepAlive(info.keepalive_secs));
     }
-    if settings.topic_alias_max > 0 {
-        list.push(Property::TopicAliasMaximum(settings.topic_alias_max));
+    if zone.topic_alias_max > 0 {
+        list.push(Property::TopicAliasMaximum(zone.topic_alias_max));
     }
-    if settings.receive_maximum < u16::MAX {
-        list.push(Property::ReceiveMaximum(settings.receive_maximum));
+    if zone.receive_maximum < u16::MAX {
+        list.push(Property::ReceiveMaximum(zone.receive_maximum));
     }
-    if settings.packet_bytes_max < MAX_REMAINING_LENGTH {
-        list.push(Property::MaximumPacketSize(u32::try_from(settings.packet_bytes_max).unwrap_or(u32::MAX)));
+    if zone.packet_bytes_max < MAX_REMAINING_LENGTH {
+        list.push(Property::MaximumPacketSize(u32::try_from(zone.packet_bytes_max).unwrap_or(u32::MAX)));
     }
-    if settings.retained_messages_max == 0 {
+    // MQTT 5 has no way to announce 2: that is what a client assumes [MQTT-3.2.2-9].
+    if zone.qos_max < Qos::ExactlyOnce {
+        list.push(Property::MaximumQos(zone.qos_max as u8));
+    }
+    if !core.retain_available(zone) {
         list.push(Property::RetainAvailable(false));
+    }
+    if !zone.wildcard_subscriptions {
+        list.push(Property::WildcardSubscriptionAvailable(false));
+    }
+    if !zone.shared_subscriptions {
+        list.push(Property::SharedSubscriptionAvailable(false));
     }
     Properties(list)
 }

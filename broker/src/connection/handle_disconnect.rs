@@ -11,7 +11,7 @@ impl Connection {
             if inner.expiry_secs == 0 && secs != 0 {
                 return Error::protocol("a session expiry in DISCONNECT after none in CONNECT [MQTT-3.14.2-2]").into();
             }
-            let secs = secs.min(self.core.settings.session_expiry_max_secs);
+            let secs = secs.min(self.zone.session_expiry_max_secs);
             inner.set_expiry(secs, &self.core.counters.persistent_sessions);
         }
         End::Client(packet.reason)

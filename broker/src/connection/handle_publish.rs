@@ -70,7 +70,7 @@ impl Connection {
             _ => None,
         });
         let Some(alias) = alias else { return Ok(Str::new(&header.topic)) };
-        if alias > self.core.settings.topic_alias_max {
+        if alias > self.zone.topic_alias_max {
             let error = Error::with(Reason::TOPIC_ALIAS_INVALID, "a topic alias above the maximum [MQTT-3.3.2-9]");
             return Err(error.into());
         }
@@ -84,8 +84,8 @@ impl Connection {
     }
 
     fn check_limits(&self, header: &PublishHeader, topic: &str) -> Result<(), End> {
-        let settings = &self.core.settings;
-        if topic.split('/').count() > settings.topic_levels_max {
+        let zone = &self.zone;
+        if topic.split('/').count() > zone.topic_levels_max {
             return Err(
                 Error::with(Reason::TOPIC_NAME_INVALID, "a topic with more levels than topic_levels_max").into()
             );
@@ -97,10 +97,13 @@ impl Connection {
         {
             return Err(Error::protocol("a subscription identifier from a client [MQTT-3.3.4-6]").into());
         }
-        if header.properties.user_property_count() > settings.user_properties_max {
+        if header.properties.user_property_count() > zone.user_properties_max {
             return Err(Error::with(Reason::QUOTA_EXCEEDED, "more user properties than user_properties_max").into());
         }
-        if header.retain && settings.retained_messages_max == 0 {
+        if header.qos > zone.qos_max {
+            return Err(Error::with(Reason::QOS_NOT_SUPPORTED, "a QoS above the maximum [MQTT-3.2.2-11]").into());
+        }
+        if header.retain && !self.core.retain_available(zone) {
             return Err(
                 Error::with(Reason::RETAIN_NOT_SUPPORTED, "retained messages are turned off [MQTT-3.2.2-14]").into()
             );
@@ -111,7 +114,7 @@ impl Connection {
     /// Takes note of the packet identifier. `false`: seen before, and answered.
     fn register(&mut self, header: &PublishHeader) -> Result<bool, End> {
         let v5 = self.version == ProtocolVersion::V5;
-        let over = v5 && self.unacknowledged_count() >= usize::from(self.core.settings.receive_maximum);
+        let over = v5 && self.unacknowledged_count() >= usize::from(self.zone.receive_maximum);
         let exceeded =
             || Error::with(Reason::RECEIVE_MAXIMUM_EXCEEDED, "more than Receive Maximum publishes [MQTT-3.3.4-7]");
         match header.qos {
@@ -121,7 +124,7 @@ impl Connection {
             Qos::ExactlyOnce => {
                 let received = {
                     let mut inner = self.entry.inner.lock();
-                    inner.inbound.receive(header.packet_id, self.core.settings.awaiting_rel_max)
+                    inner.inbound.receive(header.packet_id, self.zone.awaiting_rel_max)
                 };
                 match received {
                     Received::Duplicate => self.acknowledge_again(header.packet_id).map(|()| false),

@@ -16,7 +16,7 @@ use crate::topics::effective_filter;
 
 impl Connection {
     pub(super) async fn handle_subscribe(&mut self, packet: Subscribe) -> Result<(), End> {
-        if packet.filters.len() > self.core.settings.filters_per_packet_max {
+        if packet.filters.len() > self.zone.filters_per_packet_max {
             return Err(Error::with(Reason::QUOTA_EXCEEDED, "more filters than filters_per_packet_max").into());
         }
         self.core.counters.add(Metric::ClientSubscribe, packet.filters.len() as u64);
@@ -30,7 +30,7 @@ impl Connection {
             };
             let reason = self.subscribe_one(&filter, options, identifier).await;
             if !reason.is_error() {
-                granted.push((filter, options.qos as i64));
+                granted.push((filter, i64::from(reason.0)));
             }
             reasons.push(reason);
         }
@@ -54,20 +54,21 @@ impl Connection {
             }
             let reason = self.subscribe_one(&filter, SubscribeOptions::of_qos(*qos), None).await;
             if !reason.is_error() {
-                core.emit_subscribed(&self.info, &filter, *qos as i64);
+                core.emit_subscribed(&self.info, &filter, i64::from(reason.0));
             }
         }
     }
 
-    async fn subscribe_one(&mut self, filter: &Str, options: SubscribeOptions, identifier: Option<u32>) -> Reason {
+    async fn subscribe_one(&mut self, filter: &Str, mut options: SubscribeOptions, identifier: Option<u32>) -> Reason {
+        options.qos = options.qos.min(self.zone.qos_max);
         let effective = effective_filter(filter);
         let is_shared = effective.len() < filter.len();
-        if effective.split('/').count() > self.core.settings.topic_levels_max {
-            return Reason::TOPIC_FILTER_INVALID;
+        if let Some(reason) = self.zone.refuses(is_shared, effective) {
+            return reason;
         }
         if !self.core.allows(&self.info, Access::Subscribe, effective).await {
             tracing::debug!(client_id = ?self.info.client_id, ?filter, "subscribe denied");
-            return Reason(self.core.settings.subscribe_refused_code);
+            return Reason(self.zone.subscribe_refused_code);
         }
         let is_new = match self.core.add_subscription(&self.entry, filter, options, identifier) {
             Added::New => true,
@@ -89,7 +90,7 @@ impl Connection {
     /// Puts the retained messages of `filter` on their way. They enter the queue as it has room, so that a subscription to
     /// everything does not push live messages out.
     fn take_retained(&mut self, filter: &str, options: SubscribeOptions, identifier: Option<u32>) {
-        let room = self.core.settings.retained_backlog_max.saturating_sub(self.retained_backlog.len());
+        let room = self.zone.retained_backlog_max.saturating_sub(self.retained_backlog.len());
         let mut found: Vec<Arc<Message>> = self.core.retained.read().matching(filter, room.saturating_add(1));
         if found.len() > room {
             found.truncate(room);

@@ -10,7 +10,7 @@ use crate::topics::BadTopic;
 
 impl Connection {
     pub(super) fn handle_unsubscribe(&mut self, packet: Unsubscribe) -> Result<(), End> {
-        if packet.filters.len() > self.core.settings.filters_per_packet_max {
+        if packet.filters.len() > self.zone.filters_per_packet_max {
             return Err(Error::with(Reason::QUOTA_EXCEEDED, "more filters than filters_per_packet_max").into());
         }
         self.core.counters.add(Metric::ClientUnsubscribe, packet.filters.len() as u64);

@@ -59,7 +59,7 @@ impl Connection {
                 }
                 Err(error) => return Err(error.into()),
             };
-            if found.total_len() > self.core.settings.packet_bytes_max {
+            if found.total_len() > self.zone.packet_bytes_max {
                 return Err(Error::with(
                     Reason::PACKET_TOO_LARGE,
                     "a packet above the maximum packet size [MQTT-3.1.2-24]",

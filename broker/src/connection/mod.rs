@@ -33,12 +33,14 @@ use crate::node::Core;
 use crate::numbers::Metric;
 use crate::registry::{Entry, Link};
 use crate::session::Delivery;
+use crate::zone::Zone;
 
-pub(crate) use self::connect::serve;
+pub(crate) use self::connect::{Arrival, serve};
 
 /// A connection after CONNACK.
 struct Connection {
     core: Arc<Core>,
+    zone: Arc<Zone>,
     socket: TcpStream,
     entry: Arc<Entry>,
     link: Arc<Link>,
@@ -138,7 +140,7 @@ impl Connection {
 
     /// Whether more packets of this client may be acted upon.
     fn may_act(&self) -> bool {
-        self.outbox.len() - self.outbox_sent < self.core.settings.write_buffer_bytes && !self.admissions_hold_reading()
+        self.outbox.len() - self.outbox_sent < self.zone.write_buffer_bytes && !self.admissions_hold_reading()
     }
 
     /// Waits until there is something to do.
@@ -147,7 +149,7 @@ impl Connection {
         let reads = self.may_act();
         let writes = !self.outbox.is_empty();
         let stalled_ms = self.stalled_since_ms.map_or(0, |since_ms| self.core.monotonic_ms() - since_ms);
-        let stall_ms = self.core.settings.write_stall_ms.saturating_sub(stalled_ms.unsigned_abs());
+        let stall_ms = self.zone.write_stall_ms.saturating_sub(stalled_ms.unsigned_abs());
         tokio::select! {
             () = self.link.notify.notified() => return Ok(()),
             () = admission::front_settled(&mut self.pending) => return Ok(()),

@@ -7,10 +7,11 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::connection;
+use crate::connection::{self, Arrival};
 use crate::error::Error;
 use crate::node::{Core, Phase};
 use crate::settings::Listener;
+use crate::zone::Zone;
 
 /// A bound listener that does not accept yet.
 pub(crate) struct Bound {
@@ -18,11 +19,25 @@ pub(crate) struct Bound {
     pub name: String,
     /// Where it really listens.
     pub address: SocketAddr,
+    zone: Arc<Zone>,
     socket: TcpListener,
 }
 
-/// Binds. Must be called inside a tokio runtime.
-pub(crate) fn bind(listener: &Listener) -> Result<Bound, Error> {
+/// Binds every listener of the settings, or none. Must be called inside a tokio runtime.
+pub(crate) fn bind_all(core: &Core) -> Result<Vec<Bound>, Error> {
+    let settings = &core.settings;
+    settings
+        .listeners
+        .iter()
+        .map(|listener| {
+            let name = listener.zone.as_ref().unwrap_or(&settings.zone.name);
+            let unknown = || Error::UnknownZone { listener: listener.name.clone(), zone: name.clone() };
+            bind(listener, core.zone(name).ok_or_else(unknown)?.clone())
+        })
+        .collect()
+}
+
+fn bind(listener: &Listener, zone: Arc<Zone>) -> Result<Bound, Error> {
     let bound = || -> std::io::Result<Bound> {
         let socket = Socket::new(Domain::for_address(listener.address), Type::STREAM, Some(Protocol::TCP))?;
         // A restarted broker must get its port back while old connections are in TIME_WAIT; two brokers at the same time
@@ -32,7 +47,7 @@ pub(crate) fn bind(listener: &Listener) -> Result<Bound, Error> {
         socket.bind(&listener.address.into())?;
         socket.listen(i32::try_from(listener.backlog).unwrap_or(i32::MAX))?;
         let socket = TcpListener::from_std(socket.into())?;
-        Ok(Bound { name: listener.name.clone(), address: socket.local_addr()?, socket })
+        Ok(Bound { name: listener.name.clone(), address: socket.local_addr()?, zone, socket })
     };
     bound().map_err(|source| Error::Bind {
         listener: listener.name.clone(),
@@ -75,9 +90,10 @@ impl Bound {
         // Small packets matter more than full segments; a socket that refuses the option works all the same.
         drop(socket.set_nodelay(true));
         let local = socket.local_addr().unwrap_or(self.address);
+        let arrival = Arrival { zone: self.zone.clone(), peer, local };
         let presence = Presence::new(core.clone());
         // Boxed on its own: the supervised spawn would otherwise hold room for the future twice.
-        let serving = Box::pin(connection::serve(core.clone(), socket, peer, local));
+        let serving = Box::pin(connection::serve(core.clone(), socket, arrival));
         drop(model::task::spawn("broker-connection", async move {
             let core = presence.core.clone();
             let mut phase = core.phase.subscribe();

@@ -199,14 +199,15 @@ mod tests {
             connected_at_ms: 0,
             is_superuser: false,
         });
-        let session = Arc::new(Entry::new(key, info, 0));
+        let session = Arc::new(Entry::new(key, info, Arc::default(), 0));
         Member { session, options: SubscribeOptions::of_qos(Qos::AtMostOnce), identifier: None }
     }
 
     fn connect(member: &Member) {
         let mut inner = member.session.inner.lock();
         let link = Arc::new(Link::new(inner.info.clone(), 0, 0));
-        member.session.attach(&mut inner, link);
+        let zone = inner.zone.clone();
+        member.session.attach(&mut inner, link, zone);
     }
 
     fn picks(group: &Group, times: usize) -> BTreeSet<u64> {

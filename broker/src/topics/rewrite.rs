@@ -284,7 +284,11 @@ mod tests {
             let settings =
                 Settings { rewrite_publish: vec![rule(&format!("# ^(.*)$ {target}"))], ..Settings::default() };
             let refused = Rewrites::compile(&settings).and_then(|rewrites| {
-                rewrites.destination("a".into(), &me).map_err(|BadTopic| Error::Setting { name: "", why: "" })
+                rewrites.destination("a".into(), &me).map_err(|BadTopic| Error::Item {
+                    setting: "",
+                    number: 0,
+                    why: String::new(),
+                })
             });
             assert!(refused.is_err(), "{target}");
         }

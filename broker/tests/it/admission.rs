@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::codec::{Packet, Puback, Pubrec, Pubrel, Reason, Version};
-use broker::{Broker, Dropped, Handle, Ports};
+use broker::{Broker, Dropped, Handle, Ports, Zone};
 use model::ports::{Admission, EventTap, Refused};
 use model::{Body, Event, EventKind, Qos, Value};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::client::{Client, connect_packet, ports, settings, text, until};
+use crate::client::{Client, connect_packet, ports, settings, text, until, zoned};
 
 type Answer = oneshot::Sender<Result<(), Refused>>;
 
@@ -121,7 +121,7 @@ async fn an_older_client_is_not_read_from_while_too_many_acknowledgements_wait()
     let (publishes, mut held) = mpsc::channel(1000);
     let (events, _recorded) = mpsc::channel(1000);
     let tap = Arc::new(Held { publishes, events });
-    let settings = broker::Settings { receive_maximum: 3, ..settings() };
+    let settings = zoned(Zone { receive_maximum: 3, ..Zone::default() });
     let handle = Broker::start(settings, Ports { tap, ..ports() }).unwrap();
     let mut client = Client::new(&handle, "c", Version::V3_1_1).await;
     for id in 1..=10 {

@@ -8,7 +8,7 @@ use broker::codec::{
     Connack, Connect, Disconnect, Filter, Packet, Properties, Property, Publish, PublishHeader, Reason, Subscribe,
     SubscribeOptions, Version, frame,
 };
-use broker::{Broker, Handle, Listener, Ports, Settings};
+use broker::{Broker, Handle, Listener, Ports, Settings, Zone};
 use model::ports::{AllowAll, AllowAnonymous, NoTap};
 use model::{Qos, SystemClock};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -28,6 +28,11 @@ pub(crate) fn ports() -> Ports {
 
 pub(crate) fn settings() -> Settings {
     Settings { listeners: vec![Listener::new("test", SocketAddr::from(([127, 0, 0, 1], 0)))], ..Settings::default() }
+}
+
+/// Settings whose only zone is `zone`.
+pub(crate) fn zoned(zone: Zone) -> Settings {
+    Settings { zone, ..settings() }
 }
 
 pub(crate) fn start() -> Handle {
@@ -64,10 +69,14 @@ pub(crate) fn connect_packet(client_id: &str, version: Version) -> Connect {
 }
 
 impl Client {
-    /// A socket that has said nothing yet.
-    pub(crate) async fn raw(handle: &Handle, version: Version) -> Self {
-        let socket = TcpStream::connect(handle.local_addrs()[0].1).await.unwrap();
+    /// A client over a socket that has said nothing yet.
+    pub(crate) fn over(socket: TcpStream, version: Version) -> Self {
         Self { socket, buffer: Vec::new(), version }
+    }
+
+    /// A socket to the first listener that has said nothing yet.
+    pub(crate) async fn raw(handle: &Handle, version: Version) -> Self {
+        Self::over(TcpStream::connect(handle.local_addrs()[0].1).await.unwrap(), version)
     }
 
     /// Connects with a packet of the test's making.

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker::codec::{Packet, Property, Reason, Version};
-use broker::{Broker, Error, Ports, Settings};
+use broker::{Broker, Error, Ports, Settings, Zone};
 use model::ports::{Authenticate, Login, Verdict};
 
-use crate::client::{Client, connect_packet, ports, settings, start};
+use crate::client::{Client, connect_packet, ports, settings, start, zoned};
 
 #[tokio::test]
 async fn refused_connects_are_answered_in_their_version() {
@@ -91,7 +91,7 @@ async fn a_connect_above_its_budget_is_refused_before_its_bytes_come() {
 
 #[tokio::test]
 async fn silence_before_connect_ends_at_the_connect_timeout() {
-    let handle = Broker::start(Settings { connect_timeout_ms: 100, ..settings() }, ports()).unwrap();
+    let handle = Broker::start(zoned(Zone { connect_timeout_ms: 100, ..Zone::default() }), ports()).unwrap();
     let mut client = Client::raw(&handle, Version::V5).await;
     client.send_bytes(&[0x10]).await;
     assert_eq!(client.recv_bytes().await, None);
@@ -99,7 +99,7 @@ async fn silence_before_connect_ends_at_the_connect_timeout() {
 
 #[tokio::test]
 async fn connack_announces_what_the_server_decided() {
-    let settings = Settings { keepalive_max_secs: 30, session_expiry_max_secs: 100, ..settings() };
+    let settings = zoned(Zone { keepalive_max_secs: 30, session_expiry_max_secs: 100, ..Zone::default() });
     let handle = Broker::start(settings, ports()).unwrap();
     let mut connect = connect_packet("", Version::V5);
     connect.properties.0.push(Property::SessionExpiryInterval(u32::MAX));

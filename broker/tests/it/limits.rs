@@ -16,7 +16,7 @@ fn broker(change: impl FnOnce(&mut Settings)) -> Handle {
 
 #[tokio::test]
 async fn a_packet_above_the_maximum_ends_with_0x95_before_its_bytes_come() {
-    let handle = broker(|settings| settings.packet_bytes_max = 1000);
+    let handle = broker(|settings| settings.zone.packet_bytes_max = 1000);
     let mut client = Client::new(&handle, "c", Version::V5).await;
     client.send_bytes(&[0x30, 0xff, 0xff, 0xff, 0x7f]).await;
     client.expect_end(Reason::PACKET_TOO_LARGE).await;
@@ -26,8 +26,8 @@ async fn a_packet_above_the_maximum_ends_with_0x95_before_its_bytes_come() {
 async fn an_offline_queue_drops_by_its_policy() {
     for (policy, kept) in [(QueueFull::DropOldest, ["3", "4", "5"]), (QueueFull::DropNewest, ["1", "2", "3"])] {
         let handle = broker(|settings| {
-            settings.queue_messages_max = 3;
-            settings.queue_full = policy;
+            settings.zone.queue_messages_max = 3;
+            settings.zone.queue_full = policy;
         });
         let (mut client, _) = Client::persistent(&handle, "c", Version::V5).await;
         client.subscribe("t", Qos::AtLeastOnce).await;
@@ -50,9 +50,9 @@ async fn an_offline_queue_drops_by_its_policy() {
 #[tokio::test]
 async fn a_queue_is_bounded_in_bytes_too_and_qos_0_gives_way_first() {
     let handle = broker(|settings| {
-        settings.queue_bytes_max = 250;
-        settings.queue_qos0_offline = true;
-        settings.queue_full = QueueFull::DropNewest;
+        settings.zone.queue_bytes_max = 250;
+        settings.zone.queue_qos0_offline = true;
+        settings.zone.queue_full = QueueFull::DropNewest;
     });
     let (mut client, _) = Client::persistent(&handle, "c", Version::V5).await;
     client.subscribe("t", Qos::AtLeastOnce).await;
@@ -73,8 +73,8 @@ async fn a_queue_is_bounded_in_bytes_too_and_qos_0_gives_way_first() {
 #[tokio::test]
 async fn a_subscriber_that_does_not_read_costs_a_bounded_amount_and_is_cut_off() {
     let handle = broker(|settings| {
-        settings.queue_messages_max = 10;
-        settings.write_stall_ms = 300;
+        settings.zone.queue_messages_max = 10;
+        settings.zone.write_stall_ms = 300;
         settings.publish_wait_ms = 5;
     });
     let mut stuck = Client::new(&handle, "stuck", Version::V5).await;
@@ -96,11 +96,11 @@ async fn a_subscriber_that_does_not_read_costs_a_bounded_amount_and_is_cut_off()
 #[tokio::test]
 async fn limits_of_single_packets() {
     let handle = broker(|settings| {
-        settings.topic_levels_max = 3;
-        settings.user_properties_max = 1;
-        settings.subscriptions_max = 1;
-        settings.filters_per_packet_max = 2;
-        settings.client_id_bytes_max = 5;
+        settings.zone.topic_levels_max = 3;
+        settings.zone.user_properties_max = 1;
+        settings.zone.subscriptions_max = 1;
+        settings.zone.filters_per_packet_max = 2;
+        settings.zone.client_id_bytes_max = 5;
     });
     let client = || Client::new(&handle, "c", Version::V5);
     let mut one = client().await;
@@ -149,7 +149,7 @@ async fn retained_messages_turned_off_are_refused_with_0x9a() {
 
 #[tokio::test]
 async fn open_qos_2_exchanges_are_bounded() {
-    let handle = broker(|settings| settings.awaiting_rel_max = 2);
+    let handle = broker(|settings| settings.zone.awaiting_rel_max = 2);
     let mut client = Client::new(&handle, "c", Version::V5).await;
     for (id, reason) in [(1, Reason::SUCCESS), (2, Reason::SUCCESS), (3, Reason::QUOTA_EXCEEDED)] {
         client.publish("t", "x", Qos::ExactlyOnce, id).await;

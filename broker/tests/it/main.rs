@@ -19,3 +19,4 @@ mod shared;
 mod strictness;
 mod subscriptions;
 mod topics;
+mod zones;

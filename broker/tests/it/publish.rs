@@ -1,10 +1,10 @@
 //! PUBLISH in every QoS, both ways, with everything that travels along.
 
 use broker::codec::{Packet, Properties, Property, Puback, Pubcomp, Pubrec, Pubrel, Reason, SubscribeOptions, Version};
-use broker::{Broker, Dropped, Settings};
+use broker::{Broker, Dropped, Zone};
 use model::Qos;
 
-use crate::client::{Client, PATIENCE, message, ports, settings, start, text};
+use crate::client::{Client, PATIENCE, message, ports, start, text, zoned};
 
 const QOS: [Qos; 3] = [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce];
 
@@ -103,7 +103,7 @@ async fn topic_aliases_stand_for_the_topic_they_were_set_to() {
 
 #[tokio::test]
 async fn mqtt_3_3_4_7_more_than_receive_maximum_publishes_end_with_0x93() {
-    let handle = Broker::start(Settings { receive_maximum: 3, ..settings() }, ports()).unwrap();
+    let handle = Broker::start(zoned(Zone { receive_maximum: 3, ..Zone::default() }), ports()).unwrap();
     let mut client = Client::new(&handle, "c", Version::V5).await;
     for packet_id in 1..=4 {
         client.publish("t", "x", Qos::ExactlyOnce, packet_id).await;
@@ -116,7 +116,7 @@ async fn mqtt_3_3_4_7_more_than_receive_maximum_publishes_end_with_0x93() {
 
 #[tokio::test]
 async fn pubrel_frees_a_place_under_the_receive_maximum() {
-    let handle = Broker::start(Settings { receive_maximum: 1, ..settings() }, ports()).unwrap();
+    let handle = Broker::start(zoned(Zone { receive_maximum: 1, ..Zone::default() }), ports()).unwrap();
     let mut client = Client::new(&handle, "c", Version::V5).await;
     for packet_id in 1..=5 {
         client.publish("t", "x", Qos::ExactlyOnce, packet_id).await;

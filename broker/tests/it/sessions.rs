@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use broker::codec::{
     Connect, Disconnect, LastWill, Packet, Properties, Property, Puback, Pubcomp, Pubrec, Pubrel, Reason, Version,
 };
-use broker::{Broker, Handle, Ports, Settings};
+use broker::{Broker, Handle, Ports, Zone};
 use model::ports::{Access, Authorize, Decision};
 use model::{ClientInfo, Qos};
 
-use crate::client::{Client, connect_packet, ports, settings, start, text, until};
+use crate::client::{Client, connect_packet, ports, settings, start, text, until, zoned};
 
 async fn gone(handle: &Handle, client_id: &str) {
     until("the connection is over", || handle.client(client_id).is_none_or(|client| !client.is_connected)).await;
@@ -256,7 +256,7 @@ async fn kick_ends_connection_and_session() {
 
 #[tokio::test]
 async fn message_expiry_counts_the_time_in_the_queue() {
-    let handle = Broker::start(Settings { queue_qos0_offline: true, ..settings() }, ports()).unwrap();
+    let handle = Broker::start(zoned(Zone { queue_qos0_offline: true, ..Zone::default() }), ports()).unwrap();
     let (mut client, _) = Client::persistent(&handle, "c", Version::V5).await;
     client.subscribe("t", Qos::AtMostOnce).await;
     drop(client);

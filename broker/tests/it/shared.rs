@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use broker::codec::{Packet, Properties, Property, Puback, Publish, Reason, SubscribeOptions, Unsubscribe, Version};
-use broker::{Broker, Dropped, Handle, Metric, Ports, Settings, SharedStrategy};
+use broker::{Broker, Dropped, Handle, Metric, Ports, Settings, SharedStrategy, Zone};
 use model::ports::{Access, Authorize, Decision};
 use model::{ClientInfo, Qos};
 
@@ -263,7 +263,7 @@ async fn mqtt_4_8_2_6_a_refused_message_goes_to_nobody_else() {
 async fn a_member_whose_queue_is_full_is_passed_over() {
     let handle = start(Settings {
         shared_strategy: SharedStrategy::Sticky,
-        queue_messages_max: 2,
+        zone: Zone { queue_messages_max: 2, ..Zone::default() },
         publish_wait_ms: 1,
         ..settings()
     });

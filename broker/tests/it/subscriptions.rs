@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use broker::codec::{Packet, Properties, Property, Reason, RetainHandling, SubscribeOptions, Unsubscribe, Version};
-use broker::{Broker, Dropped, Handle, Ports, Settings, SharedStrategy};
+use broker::{Broker, Dropped, Handle, Ports, Settings, SharedStrategy, Zone};
 use model::ports::{Access, Authorize, Decision};
 use model::{ClientInfo, Qos};
 
-use crate::client::{Client, message, ports, settings, start, text};
+use crate::client::{Client, message, ports, settings, start, text, zoned};
 
 fn options(qos: Qos) -> SubscribeOptions {
     SubscribeOptions::of_qos(qos)
@@ -147,7 +147,7 @@ fn server_message(topic: &str) -> model::Message {
 
 #[tokio::test]
 async fn more_retained_messages_than_the_queue_holds_all_arrive() {
-    let handle = Broker::start(Settings { queue_messages_max: 8, ..settings() }, ports()).unwrap();
+    let handle = Broker::start(zoned(Zone { queue_messages_max: 8, ..Zone::default() }), ports()).unwrap();
     for n in 0..100 {
         let mut message = server_message(&format!("r/{n}"));
         message.qos = Qos::AtLeastOnce;

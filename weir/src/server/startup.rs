@@ -173,8 +173,9 @@ fn start_broker(settings: &Settings, engine: &Engine) -> Result<Handle, Failure>
     };
     let broker = Broker::start(mapping::broker(settings), ports).map_err(|error| match &error {
         broker::Error::Bind { .. } => Failure::new(Exit::Conflict, error.to_string()),
-        broker::Error::Setting { .. } | broker::Error::Item { .. } => {
-            Failure::new(Exit::Invalid, format!("mqtt.{error}"))
+        broker::Error::Item { .. } => Failure::new(Exit::Invalid, format!("mqtt.{error}")),
+        broker::Error::UnknownZone { .. } | broker::Error::Setting { .. } => {
+            Failure::new(Exit::Invalid, error.to_string())
         }
     })?;
     engine.set_publish(Arc::new(broker.clone()));
