@@ -152,7 +152,7 @@ impl Reader {
         let Some((known, rest)) = find(&section) else {
             return self.unknown_section(&written, key.is_none() && text.is_some(), origin);
         };
-        let is_complete = known.is_repeated == !rest.is_empty();
+        let is_complete = known.is_repeated != rest.is_empty();
         let Some(key) = key else {
             if text.is_some() {
                 let message = format!("is a section; write [{}] and its keys below it", known.title());
