@@ -17,6 +17,7 @@ pub mod error;
 pub mod record;
 pub mod spec;
 pub mod template;
+pub mod tls;
 
 pub use action::{
     ActionHandle, ActionName, ActionParts, ActionSettings, Counters, Delivery, DropReason, Stopped, Submitted, WhenFull,

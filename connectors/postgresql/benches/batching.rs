@@ -10,10 +10,7 @@ use connector::{Client, Config, Record, Sink};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use model::{Row, Str, Value};
 use serde_json::json;
-
-#[path = "../tests/it/service.rs"]
-#[expect(dead_code, reason = "the bench restarts nothing")]
-mod service;
+use testkit::Service;
 
 fn record(n: i64) -> Record {
     Record {
@@ -57,7 +54,7 @@ async fn execute(url: &str, sql: &str) {
 }
 
 fn ways(c: &mut Criterion) {
-    let Some(service) = service::Service::find("postgresql", "WEIR_TEST_PG_URL", "bench batching") else { return };
+    let Some(service) = Service::find("postgresql", "WEIR_TEST_PG_URL", "bench batching") else { return };
     let url = service.address.as_str();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
     let client = runtime.block_on(open(url));

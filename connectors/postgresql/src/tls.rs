@@ -2,15 +2,12 @@
 
 use std::future::Future;
 use std::io;
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use connector::{Error, ErrorKind};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use connector::Error;
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 use tokio_rustls::TlsConnector;
@@ -22,31 +19,7 @@ pub(crate) struct Tls(TlsConnector);
 impl Tls {
     /// Trusts the authorities of `ca_file`, or the system's.
     pub(crate) fn new(ca_file: Option<&str>) -> Result<Self, Error> {
-        let mut roots = RootCertStore::empty();
-        match ca_file {
-            Some(file) => {
-                let unreadable = |error: &dyn std::fmt::Display| {
-                    Error::permanent(ErrorKind::Config, format!("ca_file {file}: {error}; it must be a PEM file"))
-                };
-                for certificate in CertificateDer::pem_file_iter(Path::new(file)).map_err(|error| unreadable(&error))? {
-                    roots.add(certificate.map_err(|error| unreadable(&error))?).map_err(|error| unreadable(&error))?;
-                }
-                if roots.is_empty() {
-                    return Err(unreadable(&"holds no certificate"));
-                }
-            }
-            None => {
-                // Certificates of the system that rustls cannot read are left out.
-                let (_, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            }
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| Error::permanent(ErrorKind::Internal, "TLS cannot be set up").with_source(error))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Self(TlsConnector::from(Arc::new(config))))
+        Ok(Self(TlsConnector::from(Arc::new(connector::tls::client_config(ca_file)?))))
     }
 }
 

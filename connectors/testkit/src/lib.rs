@@ -12,6 +12,7 @@
 mod connect;
 mod deliver;
 mod readme;
+mod service;
 mod write;
 
 use std::net::SocketAddr;
@@ -25,6 +26,7 @@ use model::{Row, Value};
 use serde_json::Value as Json;
 
 pub use readme::check_readme;
+pub use service::Service;
 
 /// What one connector's tests tell the kit about its service. One harness serves every case, one case at a time.
 #[async_trait]

@@ -13,7 +13,6 @@ use url::Url;
 use crate::answer::Hold;
 use crate::request::Plan;
 use crate::sink::HttpSink;
-use crate::tls;
 
 /// Redirects followed at most when following is on.
 const REDIRECTS_MAX: usize = 5;
@@ -57,7 +56,7 @@ impl Http {
         };
         let tls = match url.scheme() {
             "http" => None,
-            "https" => Some(Arc::new(tls::client_config(config.text("ca_file"))?)),
+            "https" => Some(Arc::new(connector::tls::client_config(config.text("ca_file"))?)),
             other => return Err(bad(format!("the scheme must be http or https, not {other}"))),
         };
         let auth = match (config.secret("bearer_token"), config.text("username")) {

@@ -12,7 +12,6 @@ mod client;
 mod request;
 pub mod settings;
 mod sink;
-mod tls;
 
 use std::sync::Arc;
 

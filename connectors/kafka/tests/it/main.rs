@@ -1,9 +1,6 @@
 //! The connector against a real Kafka broker: the conformance menu, keys, headers, topics, sizes.
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking, also in its helpers")]
 
-mod example;
-mod service;
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,8 +15,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message, OwnedMessage};
 use rdkafka::{Offset, TopicPartitionList};
 use serde_json::{Value as Json, json};
-use service::Service;
-use testkit::{Case, Harness, Written};
+use testkit::{Case, Harness, Service, Written};
 use tokio::sync::RwLock;
 
 /// The conformance run stops and starts the broker; whoever else uses it holds this for reading.
@@ -296,5 +292,5 @@ async fn sasl_logs_in_and_writes() {
 
 #[test]
 fn the_example_of_the_readme_is_valid() {
-    example::check(&kafka::settings::SPEC, include_str!("../../README.md"));
+    testkit::check_readme(&kafka::settings::SPEC, include_str!("../../README.md"));
 }

@@ -1,9 +1,6 @@
 //! The connector against a real PostgreSQL: the conformance menu, statements, types, faults.
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking, also in its helpers")]
 
-mod example;
-mod service;
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -11,8 +8,7 @@ use async_trait::async_trait;
 use connector::{Client, Config, Connector, ErrorKind, Record, Sink, WriteError};
 use model::{Row, Str, Value};
 use serde_json::{Value as Json, json};
-use service::Service;
-use testkit::{Case, Harness, Written};
+use testkit::{Case, Harness, Service, Written};
 use tokio::sync::RwLock;
 
 /// The conformance run stops and starts the server; whoever else uses it holds this for reading.
@@ -443,5 +439,5 @@ async fn templates_that_would_be_pasted_are_refused_and_render_shows_what_is_bou
 
 #[test]
 fn the_example_of_the_readme_is_valid() {
-    example::check(&postgresql::settings::SPEC, include_str!("../../README.md"));
+    testkit::check_readme(&postgresql::settings::SPEC, include_str!("../../README.md"));
 }

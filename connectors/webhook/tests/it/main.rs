@@ -1,7 +1,6 @@
 //! The connector against a real HTTP server on loopback: the conformance menu, statuses, URLs, headers, bodies.
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking, also in its helpers")]
 
-mod example;
 mod server;
 
 use std::net::SocketAddr;
@@ -260,5 +259,5 @@ async fn https_to_a_server_without_tls_is_an_error() {
 
 #[test]
 fn the_example_of_the_readme_is_valid() {
-    example::check(&webhook::settings::SPEC, include_str!("../../README.md"));
+    testkit::check_readme(&webhook::settings::SPEC, include_str!("../../README.md"));
 }

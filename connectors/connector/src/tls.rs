@@ -1,15 +1,21 @@
-//! TLS for https: rustls with aws-lc-rs, the system's authorities or those of one file.
+//! TLS of every connector that brings its own: rustls with aws-lc-rs, the system's authorities or those of one file.
+//!
+//! Invariant: certificate and host name are always verified; there is no switch.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use connector::{Error, ErrorKind};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
-/// A client configuration that verifies certificate and host name.
-pub(crate) fn client_config(ca_file: Option<&str>) -> Result<ClientConfig, Error> {
+use crate::{Error, ErrorKind};
+
+/// A client configuration that trusts the authorities of `ca_file` (PEM), or the system's.
+///
+/// # Errors
+/// The file cannot be read, or holds no certificate.
+pub fn client_config(ca_file: Option<&str>) -> Result<ClientConfig, Error> {
     let mut roots = RootCertStore::empty();
     match ca_file {
         Some(file) => {

@@ -1,40 +1,41 @@
-//! Where the real service is: the environment, or what `cargo xtask services up` wrote into the user's cache.
+//! Where a real service is: the environment, or what `cargo xtask services up` wrote into the user's cache.
 
 use std::io::Write as _;
 use std::path::PathBuf;
 
 /// A running service.
-pub(crate) struct Service {
+#[derive(Debug)]
+pub struct Service {
     name: &'static str,
     /// What its variable holds.
-    pub(crate) address: String,
+    pub address: String,
     tool: Option<String>,
 }
 
 impl Service {
     /// The service, if it is there. A missing one fails in CI; elsewhere it is printed, past the capture of the test
     /// runner, and counted by `cargo xtask test`.
-    pub(crate) fn find(name: &'static str, variable: &str, test: &str) -> Option<Self> {
+    pub fn find(name: &'static str, variable: &str, test: &str) -> Option<Self> {
         if let Some(address) = lookup(variable) {
             return Some(Self { name, address, tool: lookup("WEIR_XTASK") });
         }
         let ci = std::env::var("CI").is_ok_and(|value| !value.is_empty() && value != "false");
         assert!(!ci, "{name} is missing: {variable} is not set and CI has to have it (cargo xtask services up {name})");
-        writeln!(
+        // Without stderr there is nobody to read it.
+        drop(writeln!(
             std::io::stderr(),
             "missing service: {name} (test {test}); start it with cargo xtask services up {name}"
-        )
-        .expect("stderr");
+        ));
         None
     }
 
     /// Whether `cargo xtask services` started it.
-    pub(crate) fn can_restart(&self) -> bool {
+    pub fn can_restart(&self) -> bool {
         self.tool.is_some()
     }
 
     /// Runs `xtask services ACTION NAME`. The tool itself, because a test must not start cargo.
-    pub(crate) async fn run(&self, action: &str) -> Result<(), String> {
+    pub async fn run(&self, action: &str) -> Result<(), String> {
         let tool = self.tool.as_ref().ok_or("the service was not started by cargo xtask services")?;
         let out = tokio::process::Command::new(tool).args(["services", action, self.name]).output().await;
         match out {
