@@ -33,7 +33,7 @@ use axum::{Router, middleware};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-pub use apply::{Applied, ApplyError, ApplyOptions, apply, failed_test};
+pub use apply::{Applied, ApplyError, ApplyOptions, Cause, apply, failed_test};
 pub use auth::{CREDENTIALS_FILE, Credentials};
 pub use health::{Health, Phase};
 pub use state::{Clients, Parts};

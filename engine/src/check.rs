@@ -4,6 +4,8 @@
 //!
 //! All faults are reported, not only the first.
 
+use std::collections::BTreeMap;
+
 use connector::template::Part;
 use connector::{ActionSettings, ActionSpec, Config, FieldKind, Registry, Spec, Template};
 use model::Str;
@@ -11,7 +13,7 @@ use resources::Resources;
 use serde_json::Value as Json;
 use sql::Plan;
 
-use crate::actions::{BUILT_IN, DO_NOTHING, INSPECT, REPUBLISH, check_loop, default_topic};
+use crate::actions::{BUILT_IN, DO_NOTHING, INSPECT, REPUBLISH, check_loop, check_target, default_topic};
 use crate::{ActionConfig, Diagnostic, OnDecodeError, RuleSpec};
 
 /// A rule that can be started.
@@ -32,6 +34,9 @@ pub(crate) struct CheckedAction {
     pub(crate) fallback: Vec<CheckedAction>,
 }
 
+/// Types of resources, by id.
+pub type PlannedResources = BTreeMap<Str, &'static str>;
+
 /// Whether resources have to be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Strictness {
@@ -48,6 +53,8 @@ const ACTIONS_MAX: usize = 64;
 pub(crate) struct Checker<'c> {
     pub(crate) registry: &'c Registry,
     pub(crate) resources: &'c Resources,
+    /// Resources that will be there when the rule is made.
+    pub(crate) planned: Option<&'c PlannedResources>,
     pub(crate) strictness: Strictness,
 }
 
@@ -78,12 +85,6 @@ impl Checker<'_> {
     pub(crate) fn rule(&self, spec: &RuleSpec) -> Result<Checked, Vec<Diagnostic>> {
         let mut faults = Vec::new();
         let plan = compile(&spec.sql, spec.on_decode_error).map_err(|found| faults.extend(found)).ok();
-        if spec.on_decode_error == Some(OnDecodeError::DeadLetter) {
-            let message = "dead letters of undecodable payloads are not built yet";
-            let fault = Diagnostic::action("on_decode_error", message);
-            faults
-                .push(fault.with_hint("fail keeps the last ones in the rule's error log; null reads them as missing"));
-        }
         if spec.actions.is_empty() {
             let fault = Diagnostic::action("actions", "a rule needs at least one action");
             faults.push(fault.with_hint("use [{\"name\": \"do_nothing\"}] for a rule that only counts"));
@@ -114,21 +115,13 @@ impl Checker<'_> {
             faults.push(self.unknown_action(field, &config.name));
             return None;
         };
-        let params = self.params(field, config, spec, connector, plan, faults);
+        let params = params(field, config, spec, connector, plan, faults);
         let settings = ActionSettings::parse(&config.settings, spec.batch)
             .map_err(|found| faults.extend(found.into_iter().map(|error| in_params(field, "", &error))))
             .ok();
         let resource = connector.and_then(|connector| self.resource(field, config, connector, faults));
         if let (Some(params), Some(plan)) = (&params, plan) {
-            templates(field, spec, params, plan, faults);
-            if spec.name == REPUBLISH.name
-                && let Some(why) = check_loop(plan, params.text("target_topic").unwrap_or_default())
-            {
-                let fault = Diagnostic::action(format!("{field}.params.target_topic"), why);
-                faults.push(fault.with_hint(
-                    "republish to a topic outside the rule's FROM, or narrow FROM or the topic condition of WHERE",
-                ));
-            }
+            against_plan(field, config, spec, params, plan, faults);
         }
         let mut fallback = Vec::new();
         for (place, config) in config.fallback.iter().enumerate() {
@@ -165,38 +158,19 @@ impl Checker<'_> {
         let mut known: Vec<&str> = BUILT_IN.iter().copied().chain(of_connectors).map(|spec| spec.name).collect();
         known.sort_unstable();
         known.dedup();
-        Diagnostic::action(format!("{field}.name"), format!("there is no action {name:?}; known: {}", known.join(", ")))
-    }
-
-    fn params(
-        &self,
-        field: &str,
-        config: &ActionConfig,
-        spec: &'static ActionSpec,
-        connector: Option<&'static Spec>,
-        plan: Option<&Plan>,
-        faults: &mut Vec<Diagnostic>,
-    ) -> Option<Config> {
-        let mut params = config.params.clone();
-        // The debug actions print whatever arguments they get (manual §7.3.1 gives inspect {"a": 1}).
-        if spec.name == INSPECT.name || spec.name == DO_NOTHING.name {
-            params = Json::Null;
+        let fault = Diagnostic::action(
+            format!("{field}.name"),
+            format!("there is no action {name:?}; known: {}", known.join(", ")),
+        );
+        let near = known
+            .iter()
+            .map(|known| (strsim::damerau_levenshtein(known, name), *known))
+            .filter(|(distance, known)| *distance <= 1 + known.len() / 4)
+            .min();
+        match near {
+            Some((_, near)) => fault.with_hint(format!("did you mean {near}?")),
+            None => fault,
         }
-        if let Some(object) = params.as_object_mut() {
-            if connector.is_some() {
-                object.remove("$resource");
-            }
-            if spec.name == REPUBLISH.name
-                && !object.contains_key("target_topic")
-                && !object.contains_key("topic")
-                && let Some(plan) = plan
-            {
-                object.insert("target_topic".to_owned(), default_topic(plan).into());
-            }
-        }
-        Config::parse(spec.params, &params)
-            .map_err(|found| faults.extend(found.into_iter().map(|error| in_params(field, "params", &error))))
-            .ok()
     }
 
     fn resource(
@@ -212,13 +186,13 @@ impl Checker<'_> {
             faults.push(Diagnostic::action(field, message).with_hint("set params.$resource to the id of one"));
             return None;
         };
-        match self.resources.get(id) {
-            Ok(view) if view.resource_type == connector.name => Some(id.into()),
-            Ok(view) => {
-                let message = format!(
-                    "{} needs a resource of type {}, and {id} is a {}",
-                    config.name, connector.name, view.resource_type
-                );
+        let planned = self.planned.and_then(|planned| planned.get(id)).map(|name| (*name).to_owned());
+        let found = planned.map_or_else(|| self.resources.get(id).map(|view| view.resource_type), Ok);
+        match found {
+            Ok(name) if name == connector.name => Some(id.into()),
+            Ok(name) => {
+                let message =
+                    format!("{} needs a resource of type {}, and {id} is a {name}", config.name, connector.name);
                 faults.push(Diagnostic::action(field, message));
                 None
             }
@@ -229,6 +203,85 @@ impl Checker<'_> {
             }
         }
     }
+}
+
+/// Checks the parameters of a built-in action as creating the rule does, against its plan where there is one; `None` when
+/// the action is no built-in one. Fields of the answer begin with `actions[0]`.
+pub fn check_built_in(config: &ActionConfig, plan: Option<&Plan>) -> Option<Vec<Diagnostic>> {
+    let spec = BUILT_IN.iter().find(|spec| spec.name == config.name)?;
+    let (field, mut faults) = ("actions[0]", Vec::new());
+    if let (Some(params), Some(plan)) = (params(field, config, spec, None, plan, &mut faults), plan) {
+        against_plan(field, config, spec, &params, plan, &mut faults);
+    }
+    Some(faults)
+}
+
+/// The names of the built-in actions.
+pub fn built_in_actions() -> impl Iterator<Item = &'static str> {
+    BUILT_IN.iter().map(|spec| spec.name)
+}
+
+/// What the parameters say, held against what the plan gives.
+fn against_plan(
+    field: &str,
+    config: &ActionConfig,
+    spec: &'static ActionSpec,
+    params: &Config,
+    plan: &Plan,
+    faults: &mut Vec<Diagnostic>,
+) {
+    templates(field, config, spec, params, plan, faults);
+    if spec.name != REPUBLISH.name {
+        return;
+    }
+    let target = params.text("target_topic").unwrap_or_default();
+    let field = format!("{field}.params.{}", as_written(config, spec, "target_topic"));
+    if let Some(why) = check_target(target) {
+        faults.push(Diagnostic::action(field, why));
+    } else if let Some(why) = check_loop(plan, target) {
+        let fault = Diagnostic::action(field, why);
+        faults.push(
+            fault.with_hint(
+                "republish to a topic outside the rule's FROM, or narrow FROM or the topic condition of WHERE",
+            ),
+        );
+    }
+}
+
+/// The name under which a parameter was given: its own or another of its names.
+fn as_written(config: &ActionConfig, spec: &'static ActionSpec, name: &'static str) -> &'static str {
+    let aliases = spec.params.iter().find(|field| field.name == name).map_or(&[][..], |field| field.aliases);
+    aliases.iter().copied().find(|alias| config.params.get(alias).is_some()).unwrap_or(name)
+}
+
+fn params(
+    field: &str,
+    config: &ActionConfig,
+    spec: &'static ActionSpec,
+    connector: Option<&'static Spec>,
+    plan: Option<&Plan>,
+    faults: &mut Vec<Diagnostic>,
+) -> Option<Config> {
+    let mut params = config.params.clone();
+    // The debug actions print whatever arguments they get (manual §7.3.1 gives inspect {"a": 1}).
+    if spec.name == INSPECT.name || spec.name == DO_NOTHING.name {
+        params = Json::Null;
+    }
+    if let Some(object) = params.as_object_mut() {
+        if connector.is_some() {
+            object.remove("$resource");
+        }
+        if spec.name == REPUBLISH.name
+            && !object.contains_key("target_topic")
+            && !object.contains_key("topic")
+            && let Some(plan) = plan
+        {
+            object.insert("target_topic".to_owned(), default_topic(plan).into());
+        }
+    }
+    Config::parse(spec.params, &params)
+        .map_err(|found| faults.extend(found.into_iter().map(|error| in_params(field, "params", &error))))
+        .ok()
 }
 
 fn in_params(field: &str, below: &str, error: &connector::ConfigError) -> Diagnostic {
@@ -242,7 +295,14 @@ fn in_params(field: &str, below: &str, error: &connector::ConfigError) -> Diagno
 }
 
 /// Template variables that the plan never produces, where its columns are known.
-fn templates(field: &str, spec: &'static ActionSpec, params: &Config, plan: &Plan, faults: &mut Vec<Diagnostic>) {
+fn templates(
+    field: &str,
+    config: &ActionConfig,
+    spec: &'static ActionSpec,
+    params: &Config,
+    plan: &Plan,
+    faults: &mut Vec<Diagnostic>,
+) {
     let Some(names) = &plan.names else { return };
     for setting in spec.params {
         let texts: Vec<&str> = match setting.kind {
@@ -259,7 +319,8 @@ fn templates(field: &str, spec: &'static ActionSpec, params: &Config, plan: &Pla
                 }
                 let given = names.iter().map(Str::as_str).collect::<Vec<_>>().join(", ");
                 let message = format!("${{{}}} is never there: the rule's output is {given}", path.join("."));
-                let fault = Diagnostic::action(format!("{field}.params.{}", setting.name), message);
+                let fault =
+                    Diagnostic::action(format!("{field}.params.{}", as_written(config, spec, setting.name)), message);
                 let hint = format!("select {column}, or give a default as in ${{{column}:-none}}");
                 let hint = if setting.default.is_some_and(|default| params.text(setting.name) == Some(default)) {
                     format!("{} was not set and has this default; set it, or select {column}", setting.name)

@@ -19,7 +19,7 @@ use crate::rule::Rule;
 use crate::run::{Index, Limits, Queue, Tap, run_worker};
 use crate::start::{self, Starter};
 use crate::stored::{self, Stored};
-use crate::{ActionInfo, Error, Inspection, RuleSpec, RuleView, Settings, show};
+use crate::{ActionInfo, Error, Inspection, RuleView, Settings, show};
 
 /// What the engine needs from the rest of the server.
 pub struct Deps {
@@ -44,20 +44,20 @@ pub struct Deps {
 /// The rule engine. Cloning gives another handle to the same engine.
 #[derive(Clone)]
 pub struct Engine {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(crate) struct Inner {
     registry: connector::Registry,
-    kv: Kv,
+    pub(crate) kv: Kv,
     node: Str,
-    starter: Starter,
+    pub(crate) starter: Starter,
     /// Enabled rules by what they select; read by every event, written by changes.
-    index: Arc<RwLock<Index>>,
+    pub(crate) index: Arc<RwLock<Index>>,
     /// Every rule.
-    rules: RwLock<BTreeMap<Str, Entry>>,
-    /// Held while a rule is changed, so that changes happen one after the other.
-    changes: tokio::sync::Mutex<()>,
+    pub(crate) rules: RwLock<BTreeMap<Str, Entry>>,
+    /// Held while rules are changed, so that changes happen one after the other.
+    pub(crate) changes: Arc<tokio::sync::Mutex<()>>,
     tap: Arc<Tap>,
     queues: Vec<Arc<Queue>>,
     workers: Mutex<Vec<JoinHandle<()>>>,
@@ -71,11 +71,6 @@ pub(crate) struct Entry {
     /// What runs, or why nothing does: a stored rule that this server cannot compile stays stored and is shown.
     pub(crate) running: Result<Arc<Rule>, Error>,
 }
-
-/// How long a changed or deleted rule's actions may still deliver what they hold.
-const CHANGE_DEADLINE: Duration = Duration::from_secs(2);
-/// Longest rule id, bytes.
-const ID_BYTES_MAX: usize = 128;
 
 impl Engine {
     /// Opens the engine: reads the stored rules and starts them. A rule whose resource is down or gone starts too; its
@@ -112,7 +107,7 @@ impl Engine {
             tap: Arc::new(Tap::new(Arc::clone(&index), queues.clone())),
             index,
             rules: RwLock::default(),
-            changes: tokio::sync::Mutex::default(),
+            changes: Arc::default(),
             queues,
             workers: Mutex::default(),
             ticker: Mutex::default(),
@@ -143,50 +138,6 @@ impl Engine {
     /// This node's name.
     pub fn node(&self) -> &Str {
         &self.inner.node
-    }
-
-    /// Checks, compiles, stores and starts a rule. `Conflict` when the id is taken.
-    pub async fn create_rule(&self, spec: RuleSpec) -> Result<RuleView, Error> {
-        let _change = self.inner.changes.lock().await;
-        let id = self.inner.id_for(spec.id.as_ref())?;
-        if self.inner.rules.read().contains_key(&id) {
-            return Err(Error::Conflict(format!("there is a rule {id} already")));
-        }
-        let created_at_ms = self.inner.starter.clock.now_ms();
-        let spec = RuleSpec { id: Some(id.clone()), ..spec };
-        let rule = self.inner.build(&id, spec, created_at_ms, None, Strictness::Create).await?;
-        self.inner.put(rule).await?;
-        self.rule(&id)
-    }
-
-    /// Everything `create_rule` checks, with nothing stored or started; the warnings there are.
-    pub async fn check_rule(&self, spec: &RuleSpec) -> Result<Vec<crate::Diagnostic>, Error> {
-        self.inner.checker(Strictness::Create).rule(spec).map_err(|diagnostics| Error::Invalid { diagnostics })?;
-        Ok(Vec::new())
-    }
-
-    /// Replaces a rule by id; its numbers go on, and rows of the old one that wait in disk queues are delivered by the
-    /// new one. While the actions change over, publishers with a promise are refused rather than acknowledged.
-    /// `Conflict` unless `spec.origin` names the file that owns the rule, if one does.
-    pub async fn replace_rule(&self, id: &str, spec: RuleSpec) -> Result<RuleView, Error> {
-        let _change = self.inner.changes.lock().await;
-        self.inner.may_change(id, spec.origin.as_ref().map(|origin| origin.file.as_str()))?;
-        self.inner.replace(id, spec).await?;
-        self.rule(id)
-    }
-
-    /// Deletes a rule and the queues of its actions. `by_file` is the file on whose behalf it is done (`weir apply`),
-    /// `None` for the API.
-    pub async fn delete_rule(&self, id: &str, by_file: Option<&str>) -> Result<(), Error> {
-        let _change = self.inner.changes.lock().await;
-        self.inner.may_change(id, by_file)?;
-        stored::delete(&self.inner.kv, id).await?;
-        self.inner.index.write().remove(id);
-        let entry = self.inner.rules.write().remove(id);
-        if let Some(Entry { running: Ok(rule), .. }) = entry {
-            join_all(rule.actions.iter().map(start::remove)).await;
-        }
-        Ok(())
     }
 
     /// Switches a rule on or off. Rows that wait are still delivered.
@@ -290,131 +241,33 @@ impl Engine {
     }
 }
 
-fn not_found(id: &str) -> Error {
+pub(crate) fn not_found(id: &str) -> Error {
     Error::NotFound(format!("there is no rule {id}"))
 }
 
 impl Inner {
-    fn checker(&self, strictness: Strictness) -> Checker<'_> {
-        Checker { registry: &self.registry, resources: &self.starter.resources, strictness }
+    pub(crate) fn checker(&self, strictness: Strictness) -> Checker<'_> {
+        Checker { registry: &self.registry, resources: &self.starter.resources, planned: None, strictness }
     }
 
     /// Starts what is stored.
     async fn restore(&self) -> Result<(), Error> {
         for (id, stored) in stored::load(&self.kv).await? {
             let running = self.build(&id, stored.spec.clone(), stored.created_at_ms, None, Strictness::Restore).await;
-            match &running {
-                Ok(rule) if stored.spec.enabled => self.index.write().insert(Arc::clone(rule)),
-                Ok(_) => {}
-                Err(error) => tracing::error!(rule = %id, %error, "a stored rule cannot run; it stays stored"),
+            match running {
+                Ok(rule) => self.enter(stored, &rule),
+                Err(error) => {
+                    tracing::error!(rule = %id, %error, "a stored rule cannot run; it stays stored");
+                    self.rules.write().insert(id, Entry { stored, running: Err(error) });
+                }
             }
-            self.rules.write().insert(id, Entry { stored, running });
         }
         Ok(())
     }
 
-    async fn build(
-        &self,
-        id: &Str,
-        spec: RuleSpec,
-        created_at_ms: i64,
-        before: Option<&Rule>,
-        strictness: Strictness,
-    ) -> Result<Arc<Rule>, Error> {
-        let checked = self.checker(strictness).rule(&spec).map_err(|diagnostics| Error::Invalid { diagnostics })?;
-        let metrics = before.map(|rule| Arc::clone(&rule.metrics)).unwrap_or_default();
-        self.starter.rule(id, spec, checked, created_at_ms, metrics).await
-    }
-
-    /// Stores a started rule and lets it select.
-    async fn put(&self, rule: Arc<Rule>) -> Result<(), Error> {
-        let stored = Stored::new(rule.spec.clone(), rule.created_at_ms);
-        if let Err(error) = stored::save(&self.kv, &rule.id, &stored).await {
-            join_all(rule.actions.iter().map(|action| start::stop(action, Duration::ZERO))).await;
-            return Err(error);
-        }
-        let enabled = rule.spec.enabled;
-        self.rules.write().insert(rule.id.clone(), Entry { stored, running: Ok(Arc::clone(&rule)) });
-        if enabled {
-            self.index.write().insert(rule);
-        } else {
-            self.index.write().remove(&rule.id);
-        }
-        Ok(())
-    }
-
-    async fn replace(&self, id: &str, spec: RuleSpec) -> Result<(), Error> {
-        let id = Str::new(id);
-        let spec = RuleSpec { id: Some(id.clone()), ..spec };
-        let (created_at_ms, old) = match self.rules.read().get(&id) {
-            Some(entry) => (entry.stored.created_at_ms, entry.running.as_ref().ok().cloned()),
-            None => return Err(not_found(&id)),
-        };
-        // Everything that can be refused is refused before anything is stopped.
-        self.checker(Strictness::Create).rule(&spec).map_err(|diagnostics| Error::Invalid { diagnostics })?;
-        if let Some(old) = &old {
-            join_all(old.actions.iter().map(|action| start::stop(action, CHANGE_DEADLINE))).await;
-        }
-        match self.build(&id, spec, created_at_ms, old.as_deref(), Strictness::Create).await {
-            Ok(new) => {
-                if let Some(old) = &old {
-                    // Queues of actions that are no more; what they hold was drained as far as the deadline allowed.
-                    join_all(old.actions.iter().skip(new.actions.len()).map(start::remove)).await;
-                }
-                self.put(new).await
-            }
-            Err(error) => {
-                if let Some(old) = old {
-                    let again =
-                        self.build(&id, old.spec.clone(), created_at_ms, Some(&old), Strictness::Restore).await?;
-                    self.put(again).await?;
-                }
-                Err(error)
-            }
-        }
-    }
-
-    fn stored(&self, id: &str) -> Result<Stored, Error> {
+    pub(crate) fn stored(&self, id: &str) -> Result<Stored, Error> {
         self.rules.read().get(id).map(|entry| entry.stored.clone()).ok_or_else(|| not_found(id))
     }
-
-    /// Refuses changes to what a file owns, but by that file.
-    fn may_change(&self, id: &str, by_file: Option<&str>) -> Result<(), Error> {
-        match self.stored(id)?.spec.origin {
-            Some(owner) if by_file != Some(owner.file.as_str()) => {
-                Err(Error::Conflict(format!("{id} is owned by {owner}: change it there")))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// The asked-for id, checked, or a new one.
-    fn id_for(&self, asked: Option<&Str>) -> Result<Str, Error> {
-        if let Some(id) = asked {
-            let bad = id.is_empty()
-                || id.len() > ID_BYTES_MAX
-                || id.chars().any(|c| c.is_control() || c.is_whitespace() || c == '/');
-            if bad {
-                let message = format!("{id:?} cannot be an id: 1 to {ID_BYTES_MAX} bytes without spaces and slashes");
-                return Err(Error::invalid(crate::Diagnostic::action("id", message)));
-            }
-            return Ok(id.clone());
-        }
-        let rules = self.rules.read();
-        loop {
-            let id = Str::from(format!("rule:{:08x}", random()));
-            if !rules.contains_key(&id) {
-                return Ok(id);
-            }
-        }
-    }
-}
-
-/// 32 random bits: every `RandomState` has new keys.
-fn random() -> u32 {
-    use std::hash::{BuildHasher, Hasher};
-    let hash = std::collections::hash_map::RandomState::new().build_hasher().finish();
-    u32::try_from(hash & u64::from(u32::MAX)).unwrap_or_default()
 }
 
 /// Once a second: the rates of every rule, and another try for actions whose resource was not there.

@@ -11,10 +11,12 @@
 //! - A row that fails marks itself as failed; it never fails its batch, and never the rule.
 
 mod actions;
+mod change;
 mod check;
 mod engine;
 mod error;
 mod evaluator;
+mod letters;
 pub mod query;
 mod rates;
 mod rule;
@@ -28,6 +30,8 @@ mod testing;
 mod vector;
 mod view;
 
+pub use change::Transaction;
+pub use check::{PlannedResources, built_in_actions, check_built_in};
 pub use engine::{Deps, Engine};
 pub use error::{Diagnostic, Error};
 pub use evaluator::{Evaluator, Form};

@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use model::{Event, EventKind, Str};
 use parking_lot::Mutex;
 use sql::{EventView, Plan, RowError};
 
 use crate::actions::{Action, Inspector};
+use crate::letters::Letters;
 use crate::rates::Rates;
 use crate::vector::Program;
 use crate::view::RuleMetrics;
@@ -37,6 +38,8 @@ pub(crate) struct Rule {
     pub(crate) congestion: Arc<AtomicUsize>,
     /// What its `inspect` actions saw.
     pub(crate) inspector: Arc<Inspector>,
+    /// Where events go whose payload cannot be decoded, with `on_decode_error: dead_letter`.
+    pub(crate) letters: Option<Letters>,
 }
 
 /// The numbers of a rule. They outlive a change of the rule.
@@ -48,7 +51,10 @@ pub(crate) struct Metrics {
     pub(crate) no_result: AtomicU64,
     pub(crate) dropped: AtomicU64,
     pub(crate) rows: AtomicU64,
+    pub(crate) letters_lost: AtomicU64,
     pub(crate) rates: Mutex<Rates>,
+    /// A panic of this rule was logged.
+    pub(crate) panicked: AtomicBool,
     failures: Mutex<VecDeque<Failure>>,
 }
 
@@ -100,6 +106,7 @@ impl Metrics {
             no_result: get(&self.no_result),
             dropped: get(&self.dropped),
             rows: get(&self.rows),
+            dead_letters_lost: get(&self.letters_lost),
             rate,
             rate_max,
             rate_last_5m,
@@ -162,6 +169,11 @@ fn cut(json: serde_json::Value) -> serde_json::Value {
 impl Rule {
     /// A rule without actions.
     pub(crate) fn bare(id: &str, sql: &str) -> Arc<Self> {
+        Self::promising(id, sql, false, false)
+    }
+
+    /// A rule without actions that says of itself what its actions would.
+    pub(crate) fn promising(id: &str, sql: &str, durable: bool, blocks: bool) -> Arc<Self> {
         let plan = crate::check::compile(sql, None).unwrap();
         Arc::new(Self {
             id: id.into(),
@@ -169,13 +181,14 @@ impl Rule {
             program: Program::compile(&plan),
             plan,
             actions: Vec::new(),
-            durable: false,
-            blocks: false,
+            durable,
+            blocks,
             keep_event: false,
             created_at_ms: 0,
             metrics: Arc::default(),
             congestion: Arc::default(),
             inspector: Arc::new(Inspector::new(1)),
+            letters: None,
         })
     }
 }

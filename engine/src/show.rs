@@ -146,6 +146,12 @@ pub(crate) fn samples(id: &Str, rule: &Rule, out: &mut Vec<Sample>) {
         metrics.dropped as f64,
     );
     push("rule_rows_total", "Rows produced.", Counter, metrics.rows as f64);
+    push(
+        "rule_dead_letters_lost_total",
+        "Undecodable events that could not be kept as dead letters.",
+        Counter,
+        metrics.dead_letters_lost as f64,
+    );
     push("rule_matched_rate", "Events matched in the last second.", Gauge, metrics.rate);
     for action in &rule.actions {
         action.handle.collect(out);

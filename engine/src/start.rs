@@ -11,6 +11,7 @@ use store::DataDir;
 
 use crate::actions::{Action, BuiltIns, Inspector, SinkResult};
 use crate::check::{Checked, CheckedAction};
+use crate::letters::Letters;
 use crate::rule::{Metrics, Rule};
 use crate::vector::Program;
 use crate::{Diagnostic, Error, RuleSpec};
@@ -36,6 +37,7 @@ impl Starter {
         metrics: Arc<Metrics>,
     ) -> Result<Arc<Rule>, Error> {
         let inspector = Arc::new(Inspector::new(self.inspections_kept));
+        let letters = self.letters(&checked.plan)?;
         let mut actions = Vec::new();
         for (place, action) in checked.actions.into_iter().enumerate() {
             match self.action(id, &format!("{place}"), action, &inspector).await {
@@ -61,7 +63,20 @@ impl Starter {
             metrics,
             congestion: Arc::default(),
             inspector,
+            letters,
         }))
+    }
+
+    /// Where a rule's undecodable events go, when they become dead letters.
+    fn letters(&self, plan: &sql::Plan) -> Result<Option<Letters>, Error> {
+        if plan.on_decode_error != sql::OnDecodeError::DeadLetter {
+            return Ok(None);
+        }
+        let Some(dead_letters) = &self.dead_letters else {
+            let fault = Diagnostic::action("on_decode_error", "this server keeps no dead letters");
+            return Err(Error::invalid(fault.with_hint("fail keeps the last ones in the rule's failures")));
+        };
+        Ok(Some(Letters::new(dead_letters.clone())))
     }
 
     /// A sink for rendering: nothing runs and nothing is queued.
@@ -169,14 +184,16 @@ impl Action {
 
 /// Stops an action and then its fallbacks, which it may still give rows to.
 pub(crate) async fn stop(action: &Action, deadline: Duration) {
-    action.handle.stop(deadline).await;
-    for action in &action.fallback {
-        action.handle.stop(deadline).await;
+    for handle in std::iter::once(&action.handle).chain(action.fallback.iter().map(|action| &action.handle)) {
+        handle.stop(deadline).await;
+        // The resource is not used any more, also while events in flight still hold the rule.
+        handle.set_sink(Err(connector::Error::temporary(ErrorKind::Closed, "the action is stopped")));
     }
 }
 
 /// Stops an action at once and deletes its queue.
 pub(crate) async fn remove(action: &Action) {
+    stop(action, Duration::ZERO).await;
     action.handle.remove().await;
     for action in &action.fallback {
         action.handle.remove().await;

@@ -78,6 +78,8 @@ pub struct RuleMetrics {
     pub dropped: u64,
     /// Rows produced.
     pub rows: u64,
+    /// Undecodable events that should have become dead letters and could not be kept.
+    pub dead_letters_lost: u64,
     /// Events matched in the last second.
     #[serde(rename = "matched.rate")]
     pub rate: f64,

@@ -13,9 +13,6 @@ use crate::pipeline::{Pipeline, Resource, Rule, Settings, Sink};
 use crate::problem::{Place, Problem, Severity, suggest};
 use crate::testing::{TestReport, run_tests};
 
-/// Actions of the engine itself; they need no resource.
-pub const BUILT_IN_ACTIONS: [&str; 3] = ["inspect", "republish", "do_nothing"];
-
 /// What `weir check` prints.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
@@ -44,12 +41,15 @@ pub fn check(pipeline: &Pipeline, registry: &Registry) -> Report {
     }
     let mut planned = true;
     for rule in &pipeline.rules {
-        let outputs = checker.plan(rule);
-        planned &= outputs.is_some();
+        let plan = checker.plan(rule);
+        planned &= plan.is_some();
         for sink in &rule.sinks {
             checker.sink(sink);
-            if let Some(Some(outputs)) = &outputs {
-                checker.templates(rule, sink, outputs);
+            if let Some(plan) = &plan {
+                checker.templates(rule, sink, plan);
+            }
+            for sink in std::iter::once(sink).chain(&sink.fallback) {
+                checker.built_in(sink, plan.as_ref());
             }
         }
     }
@@ -91,10 +91,10 @@ impl Checker<'_> {
         self.config_errors(Config::parse(fields, &resource.config).err(), &resource.settings, place);
     }
 
-    /// Plans the rule. `None`: it does not compile; `Some(None)`: its columns depend on the event.
-    fn plan(&mut self, rule: &Rule) -> Option<Option<Vec<String>>> {
+    /// Plans the rule; `None` when it does not compile.
+    fn plan(&mut self, rule: &Rule) -> Option<sql::Plan> {
         match sql::compile(&rule.sql, &sql::Options::default()) {
-            Ok(plan) => Some(plan.names.map(|names| names.iter().map(|name| name.as_str().to_owned()).collect())),
+            Ok(plan) => Some(plan),
             Err(diagnostics) => {
                 for diagnostic in diagnostics {
                     let hint = diagnostic.hint.map(|hint| format!("; {hint}")).unwrap_or_default();
@@ -116,7 +116,7 @@ impl Checker<'_> {
             self.sink(fallback);
         }
         self.delivery(sink);
-        if BUILT_IN_ACTIONS.contains(&sink.action.as_str()) {
+        if engine::built_in_actions().any(|name| name == sink.action) {
             if sink.resource.is_some() {
                 self.fail(sink.resource_at, format!("the action {} needs no resource", sink.action));
             }
@@ -128,7 +128,7 @@ impl Checker<'_> {
                 .iter()
                 .flat_map(|connector| connector.spec().actions)
                 .map(|action| action.name)
-                .chain(BUILT_IN_ACTIONS)
+                .chain(engine::built_in_actions())
                 .collect();
             return self
                 .fail(sink.action_at, format!("there is no action {}; {}", sink.action, suggest(&sink.action, known)));
@@ -185,20 +185,33 @@ impl Checker<'_> {
         }
     }
 
+    /// The parameters of a built-in action, as the engine checks them when it creates the rule.
+    fn built_in(&mut self, sink: &Sink, plan: Option<&sql::Plan>) {
+        let found = engine::check_built_in(&sink.to_action(), plan).unwrap_or_default();
+        let errors = found.into_iter().map(|fault| {
+            let key = fault.field.strip_prefix("actions[0].params.").unwrap_or_default().to_owned();
+            let hint = fault.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+            ConfigError { key, message: fault.message + &hint }
+        });
+        let place = if sink.param_settings.keys.is_empty() { sink.at } else { sink.param_settings.at };
+        self.config_errors(Some(errors.collect()), &sink.param_settings, place);
+    }
+
     /// Template variables that the rule can never fill.
-    fn templates(&mut self, rule: &Rule, sink: &Sink, outputs: &[String]) {
+    fn templates(&mut self, rule: &Rule, sink: &Sink, plan: &sql::Plan) {
         let Some((_, action)) = self.registry.action(&sink.action) else { return };
+        let Some(outputs) = &plan.names else { return };
         for (name, text) in template_texts(action.params, &sink.params) {
             let Ok(template) = Template::parse(text) else { continue };
             for variable in template.names() {
-                if outputs.iter().any(|output| output == variable) {
+                if outputs.iter().any(|output| output.as_str() == variable) {
                     continue;
                 }
                 let at = sink.param_settings.find(name).map_or(sink.at, |place| place.value);
                 let message = format!(
                     "${{{variable}}}: the rule {} has no column {variable}; {}",
                     rule.name,
-                    suggest(variable, outputs.iter().map(String::as_str))
+                    suggest(variable, outputs.iter().map(|output| output.as_str()))
                 );
                 self.fail(at, message);
             }

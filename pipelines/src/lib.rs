@@ -16,13 +16,14 @@ mod env;
 mod from;
 mod load;
 mod pipeline;
+mod places;
 mod problem;
 mod testing;
 mod text;
 mod yaml;
 
 pub use changes::{Change, Changes, Objects, diff};
-pub use check::{BUILT_IN_ACTIONS, Report, check};
+pub use check::{Report, check};
 pub use env::{Absent, Environment, ProcessEnvironment};
 pub use load::{Options, load, load_file};
 pub use pipeline::{Expect, Input, Pipeline, Resource, Rule, Sink, Source, Test};

@@ -168,6 +168,68 @@ fn settings_are_held_against_the_specifications() {
     }
 }
 
+#[test]
+fn parameters_of_built_in_actions_are_checked_as_the_server_does() {
+    for (sink, message) in [
+        ("{action: republish, params: {§target_topc: u}}", "target_topc: unknown key; did you mean target_topic?"),
+        (
+            "{action: republish, params: {target_topic: u, payload_tmpl: '${sensor}', target_qos: §3}}",
+            "target_qos: 3 is out of range: from -1 to 2",
+        ),
+        (
+            "{action: republish, params: {target_topic: u, payload_tmpl: §'${sensr}'}}",
+            "payload_tmpl: ${sensr} is never there: the rule's output is sensor (select sensr, or give a default as in ${sensr:-none})",
+        ),
+        (
+            "{action: republish, params: {topic: §'u/+/${sensor}', payload: '${sensor}'}}",
+            "topic: \"u/+/${sensor}\": a topic to publish to has no wildcards",
+        ),
+        (
+            "{action: republish, params: {target_topic: §t, payload_tmpl: '${sensor}'}}",
+            "target_topic: the rule would select its own output: it republishes to t, which its FROM matches (republish to a topic outside the rule's FROM, or narrow FROM or the topic condition of WHERE)",
+        ),
+        (
+            "{action: inspect, fallback: [{action: republish, params: {target_topic: u, payload_tmpl: x, retain: §7}}]}",
+            "retain: expected true or false, found 7",
+        ),
+    ] {
+        refuses(
+            &format!("rules:\n  a: {{sql: 'SELECT clientid AS sensor FROM \"t\"', sinks: [s]}}\nsinks:\n  s: {sink}"),
+            message,
+        );
+    }
+    let broken =
+        "rules:\n  a: {sql: 'SELECT nope(1) AS a FROM \"t\"', sinks: [{action: republish, params: {target_topc: u}}]}";
+    assert!(
+        problems(broken).iter().any(|problem| problem.contains("target_topc: unknown key")),
+        "also when the SQL is broken"
+    );
+    let debug = "rules:\n  a:\n    sql: SELECT topic FROM \"t\"\n    sinks: [{action: inspect, params: {a: 1}}, {action: do_nothing, params: {b: 2}}]";
+    assert_eq!(problems(debug), Vec::<String>::new(), "manual 7.3.1: the debug actions take any parameters");
+}
+
+#[test]
+fn what_the_server_says_is_put_at_its_place_in_the_file() {
+    let text = "resources:\n  lake:\n    type: lake\n    config: {path: /tmp/x}\nrules:\n  a:\n    sql: SELECT clientid AS c FROM \"t\"\n    sinks:\n      - action: data_to_lake\n        resource: lake\n        params: {table: t}\n        fallback:\n          - action: republish\n            params: {target_topic: u}\n";
+    let pipeline = try_load(text).expect("a pipeline");
+    for (id, field, byte, place) in [
+        ("rule:a", "sql", Some(7), "7:17"),
+        ("rule:a", "sql", None, "6:3"),
+        ("rule:a", "actions[0].params.table", None, "11:25"),
+        ("rule:a", "actions[0].params.$resource", None, "10:19"),
+        ("rule:a", "actions[0].name", None, "9:17"),
+        ("rule:a", "actions[0].queue.bytes_max", None, "9:9"),
+        ("rule:a", "actions[0].fallback[0].params.target_topic", None, "14:36"),
+        ("rule:a", "actions[7]", None, "6:3"),
+        ("resource:lake", "path", None, "4:20"),
+        ("resource:lake", "nothing", None, "2:3"),
+    ] {
+        let problem = pipeline.problem_of(id, field, byte, "m").expect("it is of this file");
+        assert_eq!(problem.to_string(), format!("p.yaml:{place}: m"), "{id} {field}");
+    }
+    assert!(pipeline.problem_of("rule:b", "sql", None, "m").is_none());
+}
+
 /// The fault stands at `§` in the SQL, whatever the style of the scalar.
 #[test]
 fn sql_errors_point_into_the_scalar() {

@@ -2,10 +2,10 @@
 //!
 //! An entry lives from creation to deletion; an update replaces `live` in it, so whoever holds the entry follows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 
-use connector::{Client, Connector, ErrorKind, config::masked};
+use connector::{ActionSpec, Client, Config, Connector, ErrorKind, config::masked};
 use model::{Clock, Str};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -44,6 +44,26 @@ impl Stored {
     }
 }
 
+/// What a resource was, to put it back when a change is taken back. Its `Debug` does not show the settings.
+pub struct Snapshot {
+    pub(crate) id: Str,
+    /// `None`: there was no such resource.
+    pub(crate) stored: Option<Stored>,
+}
+
+impl Snapshot {
+    /// Of which resource.
+    pub fn id(&self) -> &Str {
+        &self.id
+    }
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Snapshot").field("id", &self.id).field("was_there", &self.stored.is_some()).finish()
+    }
+}
+
 /// The client of the moment, or why there is none.
 #[derive(Clone)]
 pub(crate) enum Link {
@@ -51,6 +71,13 @@ pub(crate) enum Link {
     Stopped,
     /// The stored settings cannot be opened any more.
     Broken(String),
+}
+
+/// What a sink is made for.
+pub(crate) struct Binding {
+    pub(crate) action: &'static ActionSpec,
+    pub(crate) params: Config,
+    pub(crate) rule: Str,
 }
 
 pub(crate) struct Live {
@@ -68,6 +95,8 @@ pub(crate) struct Entry {
     pub(crate) status: Mutex<Status>,
     /// Rules and how many of their actions use this.
     uses: Mutex<BTreeMap<Str, usize>>,
+    /// What the sinks that follow this were made for; those of sinks that are gone are cleared when one is added.
+    bindings: Mutex<Vec<Weak<Binding>>>,
     pub(crate) health: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -86,6 +115,7 @@ impl Entry {
             live: Mutex::new(Live { stored, link, generation: 0 }),
             status: Mutex::new(status),
             uses: Mutex::default(),
+            bindings: Mutex::default(),
             health: Mutex::default(),
         })
     }
@@ -131,13 +161,41 @@ impl Entry {
         }
     }
 
+    /// Remembers what a sink is made for, as long as the sink keeps the answer.
+    pub(crate) fn bind(&self, binding: Binding) -> Arc<Binding> {
+        let binding = Arc::new(binding);
+        let mut bindings = self.bindings.lock();
+        bindings.retain(|known| known.strong_count() > 0);
+        bindings.push(Arc::downgrade(&binding));
+        binding
+    }
+
+    /// Whether a new client could serve the sinks that follow this, but those of the rules in `changing`: the first
+    /// one it could never serve, and why.
+    pub(crate) fn fits(&self, client: &dyn Client, changing: &BTreeSet<Str>) -> Result<(), Error> {
+        let bindings: Vec<Arc<Binding>> = self.bindings.lock().iter().filter_map(Weak::upgrade).collect();
+        for binding in bindings.iter().filter(|binding| !changing.contains(&binding.rule)) {
+            if let Err(error) = client.sink(binding.action, &binding.params)
+                && !error.is_temporary()
+            {
+                let Binding { action, rule, .. } = binding.as_ref();
+                let why = format!("the action {} of {rule} could not work with it: {error}", action.name);
+                return Err(Error::invalid("config", why));
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn used_by(&self) -> Vec<Str> {
         self.uses.lock().keys().cloned().collect()
     }
 
-    /// [`Error::Conflict`] when a file owns this and a person asks.
-    pub(crate) fn may_change(&self, by: crate::By) -> Result<(), Error> {
+    /// [`Error::Conflict`] when a file owns this and a person asks, or another file (`file` is the one that asks).
+    pub(crate) fn may_change(&self, by: crate::By, file: Option<&str>) -> Result<(), Error> {
         match (&self.live.lock().stored.origin, by) {
+            (Some(origin), crate::By::File) if file.is_some_and(|file| file != origin.file) => {
+                Err(Error::Conflict(format!("the resource {} belongs to {origin}: change it there", self.id)))
+            }
             (Some(origin), crate::By::Api) => Err(Error::Conflict(format!(
                 "the resource {} belongs to {origin}; change it there and apply the file",
                 self.id

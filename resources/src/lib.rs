@@ -8,6 +8,7 @@
 //! - The state of a resource is shown and measured; nothing is switched off because of it.
 //! - What a file owns, only the file changes. What a rule uses is not deleted.
 
+mod change;
 mod entry;
 mod health;
 mod room;
@@ -17,6 +18,6 @@ mod types;
 #[cfg(test)]
 mod tests;
 
-pub use entry::Use;
+pub use entry::{Snapshot, Use};
 pub use room::Resources;
 pub use types::{By, Error, Origin, ResourceSpec, ResourceView, Settings, State, Status};

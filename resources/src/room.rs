@@ -18,23 +18,21 @@ use crate::types::{By, Error, ResourceSpec, ResourceView, Settings, State, Statu
 const TABLE: &str = "resources";
 /// The longest id, bytes.
 const ID_BYTES_MAX: usize = 128;
-/// What stands for a secret in views; given back in an update it means "as it was".
-const MASK: &str = "******";
 
 /// Every resource of a server. Clones share them.
 #[derive(Clone)]
 pub struct Resources {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(crate) struct Inner {
     registry: Registry,
     kv: Kv,
     settings: Settings,
-    clock: Arc<dyn Clock>,
-    entries: RwLock<BTreeMap<Str, Arc<Entry>>>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entries: RwLock<BTreeMap<Str, Arc<Entry>>>,
     /// Held across each change, so that store, entries and clients agree.
-    changing: tokio::sync::Mutex<()>,
+    pub(crate) changing: tokio::sync::Mutex<()>,
 }
 
 impl Resources {
@@ -61,22 +59,27 @@ impl Resources {
         Ok(room)
     }
 
-    async fn load(&self, id: Str, stored: Stored) {
+    pub(crate) async fn load(&self, id: Str, stored: Stored) {
         let connector = self.inner.registry.get(&stored.resource_type).cloned();
-        let link = match &connector {
-            _ if stored.stopped => Link::Stopped,
-            None => Link::Broken(format!("this server has no resource type {}", stored.resource_type)),
-            Some(connector) => match open_client(connector.as_ref(), &stored.config).await {
-                Ok(client) => Link::Open(client),
-                Err(error) => Link::Broken(error.to_string()),
-            },
-        };
+        let link = self.link(connector.as_ref(), &stored).await;
         if let Link::Broken(why) = &link {
             tracing::warn!(resource = %id, %why, "a stored resource cannot be opened");
         }
         let entry = Entry::new(id.clone(), connector, stored, link, self.inner.clock.as_ref());
         self.inner.entries.write().insert(id, Arc::clone(&entry));
         self.watch(&entry);
+    }
+
+    /// The client of what is stored, or why there is none.
+    pub(crate) async fn link(&self, connector: Option<&Arc<dyn Connector>>, stored: &Stored) -> Link {
+        match connector {
+            _ if stored.stopped => Link::Stopped,
+            None => Link::Broken(format!("this server has no resource type {}", stored.resource_type)),
+            Some(connector) => match open_client(connector.as_ref(), &stored.config).await {
+                Ok(client) => Link::Open(client),
+                Err(error) => Link::Broken(error.to_string()),
+            },
+        }
     }
 
     /// The resource types.
@@ -96,7 +99,12 @@ impl Resources {
         self.create_locked(spec).await
     }
 
-    async fn create_locked(&self, spec: ResourceSpec) -> Result<ResourceView, Error> {
+    /// Stores a resource; durable when it returns.
+    pub(crate) async fn keep(&self, id: &Str, stored: &Stored) -> Result<(), Error> {
+        Ok(self.inner.kv.put(TABLE, id.as_bytes().to_vec(), stored.encode()?).await?)
+    }
+
+    pub(crate) async fn create_locked(&self, spec: ResourceSpec) -> Result<ResourceView, Error> {
         let connector = Arc::clone(self.connector(&spec.resource_type)?);
         let id = match &spec.id {
             Some(id) => checked_id(id)?,
@@ -116,61 +124,14 @@ impl Resources {
         }
         let stored = Stored::new(&spec, connector.spec().name, self.inner.clock.now_ms());
         let client = open_client(connector.as_ref(), &stored.config).await?;
-        self.inner.kv.put(TABLE, id.as_bytes().to_vec(), stored.encode()?).await?;
+        if let Err(error) = self.keep(&id, &stored).await {
+            self.close_link(&id, Link::Open(client)).await;
+            return Err(error);
+        }
         let entry = Entry::new(id.clone(), Some(connector), stored, Link::Open(client), self.inner.clock.as_ref());
         self.inner.entries.write().insert(id, Arc::clone(&entry));
         self.watch(&entry);
         Ok(entry.view())
-    }
-
-    /// Creates the resource, or replaces the one with this id: sinks made from it go on with the new client at their
-    /// next write. A secret given as `******` keeps its stored value; a stopped resource is started.
-    ///
-    /// # Errors
-    /// [`Error::Conflict`] when a file owns it and `by` is the API, or the other way round, or the type differs.
-    pub async fn apply(&self, mut spec: ResourceSpec, by: By) -> Result<ResourceView, Error> {
-        let _changing = self.inner.changing.lock().await;
-        if by == By::Api {
-            spec.origin = None;
-        }
-        let existing = spec.id.as_ref().and_then(|id| self.inner.entries.read().get(id).cloned());
-        let Some(entry) = existing else { return self.create_locked(spec).await };
-        entry.may_change(by)?;
-        let connector = Arc::clone(self.connector(&spec.resource_type)?);
-        let (old_type, old_config, created_at_ms) = {
-            let live = entry.live.lock();
-            (live.stored.resource_type.clone(), live.stored.config.clone(), live.stored.created_at_ms)
-        };
-        if old_type != connector.spec().name {
-            let why = format!(
-                "the resource {} is of type {old_type}; a type cannot change, delete the resource first",
-                entry.id
-            );
-            return Err(Error::Conflict(why));
-        }
-        keep_secrets(connector.spec(), &mut spec.config, &old_config);
-        let stored = Stored::new(&spec, connector.spec().name, created_at_ms);
-        self.exchange(&entry, connector.as_ref(), stored).await?;
-        Ok(entry.view())
-    }
-
-    /// Opens a client for `stored`, stores it and puts both in place of what is there.
-    async fn exchange(&self, entry: &Arc<Entry>, connector: &dyn Connector, stored: Stored) -> Result<(), Error> {
-        let client = open_client(connector, &stored.config).await?;
-        self.inner.kv.put(TABLE, entry.id.as_bytes().to_vec(), stored.encode()?).await?;
-        let old = entry.replace(stored, Link::Open(client), self.inner.clock.now_ms());
-        self.watch(entry);
-        self.close_link(&entry.id, old).await;
-        Ok(())
-    }
-
-    /// What [`Resources::create`] would say about type and settings, without doing it.
-    pub fn validate(&self, spec: &ResourceSpec) -> Result<(), Error> {
-        if let Some(id) = &spec.id {
-            checked_id(id)?;
-        }
-        let connector = self.connector(&spec.resource_type)?;
-        Config::parse(connector.spec().fields, &spec.config).map(|_| ()).map_err(Error::Invalid)
     }
 
     /// Deletes a resource and closes its client. [`Error::Conflict`] names the rules that use it or the file that owns it.
@@ -178,7 +139,7 @@ impl Resources {
         let _changing = self.inner.changing.lock().await;
         let entry = self.entry(id)?;
         if by == By::Api {
-            entry.may_change(by)?;
+            entry.may_change(by, None)?;
         }
         let users = entry.used_by();
         if !users.is_empty() {
@@ -235,7 +196,7 @@ impl Resources {
             return Err(Error::Unavailable(why));
         };
         let stored = Stored { stopped: false, ..entry.live.lock().stored.clone() };
-        self.exchange(&entry, connector.as_ref(), stored).await
+        self.exchange(&entry, connector.as_ref(), stored, None).await
     }
 
     /// Closes the client; writes fail as temporary until it is started again. Survives a restart.
@@ -243,7 +204,7 @@ impl Resources {
         let _changing = self.inner.changing.lock().await;
         let entry = self.entry(id)?;
         let stored = Stored { stopped: true, ..entry.live.lock().stored.clone() };
-        self.inner.kv.put(TABLE, id.as_bytes().to_vec(), stored.encode()?).await?;
+        self.keep(&entry.id, &stored).await?;
         entry.live.lock().stored = stored;
         self.take_down(&entry, State::Stopped).await;
         Ok(())
@@ -313,14 +274,14 @@ impl Resources {
         self.close_link(&entry.id, old).await;
     }
 
-    async fn close_link(&self, id: &Str, link: Link) {
+    pub(crate) async fn close_link(&self, id: &Str, link: Link) {
         let Link::Open(client) = link else { return };
         if tokio::time::timeout(self.inner.settings.close_timeout, client.close()).await.is_err() {
             tracing::warn!(resource = %id, "the client did not close in time and is left to itself");
         }
     }
 
-    fn watch(&self, entry: &Arc<Entry>) {
+    pub(crate) fn watch(&self, entry: &Arc<Entry>) {
         if matches!(entry.live.lock().link, Link::Open(_)) {
             health::watch(entry, self.inner.settings, Arc::clone(&self.inner.clock));
         }
@@ -338,7 +299,7 @@ impl Resources {
         })
     }
 
-    fn connector(&self, resource_type: &str) -> Result<&Arc<dyn Connector>, Error> {
+    pub(crate) fn connector(&self, resource_type: &str) -> Result<&Arc<dyn Connector>, Error> {
         let registry = &self.inner.registry;
         registry.get(resource_type).ok_or_else(|| {
             let known: Vec<&str> = registry.iter().map(|connector| connector.spec().name).collect();
@@ -384,31 +345,15 @@ impl Metrics for Resources {
     }
 }
 
-async fn open_client(connector: &dyn Connector, config: &Json) -> Result<Arc<dyn Client>, Error> {
+pub(crate) async fn open_client(connector: &dyn Connector, config: &Json) -> Result<Arc<dyn Client>, Error> {
     let config = Config::parse(connector.spec().fields, config).map_err(Error::Invalid)?;
     connector.open(&config).await.map_err(|error| Error::invalid("config", error.to_string()))
 }
 
-fn checked_id(id: &Str) -> Result<Str, Error> {
+pub(crate) fn checked_id(id: &Str) -> Result<Str, Error> {
     if id.is_empty() || id.len() > ID_BYTES_MAX || id.chars().any(|c| c.is_control() || c.is_whitespace()) {
         let why = format!("an id has 1 to {ID_BYTES_MAX} bytes, none of them a space or control character");
         return Err(Error::invalid("id", why));
     }
     Ok(id.clone())
-}
-
-/// A secret that comes back as it was shown keeps its value.
-fn keep_secrets(spec: &Spec, config: &mut Json, old: &Json) {
-    let Json::Object(config) = config else { return };
-    for field in spec.fields.iter().filter(|field| field.secret) {
-        let names = || std::iter::once(&field.name).chain(field.aliases);
-        let stored = names().find_map(|name| old.get(*name));
-        for name in names() {
-            if let Some(value) = config.get_mut(*name).filter(|value| value.as_str() == Some(MASK))
-                && let Some(stored) = stored
-            {
-                *value = stored.clone();
-            }
-        }
-    }
 }

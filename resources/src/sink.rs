@@ -6,12 +6,11 @@ use async_trait::async_trait;
 use connector::{ActionSpec, Config, Error, Record, Sink, WriteError};
 use parking_lot::Mutex;
 
-use crate::entry::{Entry, Use};
+use crate::entry::{Binding, Entry, Use};
 
 pub(crate) struct FollowingSink {
     entry: Arc<Entry>,
-    action: &'static ActionSpec,
-    params: Config,
+    binding: Arc<Binding>,
     /// The sink of the client of that generation.
     current: Mutex<(u64, Arc<dyn Sink>)>,
     _use: Use,
@@ -27,14 +26,15 @@ impl FollowingSink {
         let (generation, client) = entry.client()?;
         let current = Mutex::new((generation, client.sink(action, &params)?));
         let used = Use::new(&entry, rule);
-        Ok(Self { entry, action, params, current, _use: used })
+        let binding = entry.bind(Binding { action, params, rule: rule.into() });
+        Ok(Self { entry, binding, current, _use: used })
     }
 
     fn current(&self) -> Result<Arc<dyn Sink>, Error> {
         let (generation, client) = self.entry.client()?;
         let mut current = self.current.lock();
         if current.0 != generation {
-            *current = (generation, client.sink(self.action, &self.params)?);
+            *current = (generation, client.sink(self.binding.action, &self.binding.params)?);
         }
         Ok(Arc::clone(&current.1))
     }

@@ -1,5 +1,6 @@
 //! The room against a connector whose service the test switches on and off.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -92,7 +93,10 @@ impl Client for BenchClient {
         Ok(())
     }
 
-    fn sink(&self, _: &'static ActionSpec, _: &Config) -> Result<Arc<dyn Sink>, connector::Error> {
+    fn sink(&self, _: &'static ActionSpec, params: &Config) -> Result<Arc<dyn Sink>, connector::Error> {
+        if params.text("topic").is_some_and(|topic| self.label.starts_with(topic)) {
+            return Err(connector::Error::permanent(ErrorKind::Config, "the topic is the server's own"));
+        }
         Ok(Arc::new(BenchSink { world: Arc::clone(&self.world), label: self.label.clone() }))
     }
 
@@ -287,7 +291,7 @@ async fn an_update_reaches_sinks_at_their_next_write_and_keeps_a_masked_secret()
     let sink = rig.room.sink("b", action, &params, "rule:1").unwrap();
     sink.write(&row()).await.unwrap();
     let changed = spec(json!({"id": "b", "type": "bench", "config": {"server": "new:2", "password": "******"}}));
-    rig.room.apply(changed, By::Api).await.unwrap();
+    rig.room.apply(changed, By::Api, &BTreeSet::new()).await.unwrap();
     sink.write(&row()).await.unwrap();
     assert_eq!(rig.world.open.load(Ordering::Relaxed), 1, "the old client is closed");
 
@@ -301,7 +305,7 @@ async fn an_update_reaches_sinks_at_their_next_write_and_keeps_a_masked_secret()
     assert_eq!(rig.world.written.lock().clone(), [r#"a:1/hunter2: {"n":1}"#, label, label]);
 
     let broken = spec(json!({"id": "b", "type": "bench", "config": {}}));
-    assert!(matches!(rig.room.apply(broken, By::Api).await, Err(Error::Invalid(_))));
+    assert!(matches!(rig.room.apply(broken, By::Api, &BTreeSet::new()).await, Err(Error::Invalid(_))));
     sink.write(&row()).await.unwrap();
 }
 
@@ -334,16 +338,18 @@ async fn what_a_rule_uses_is_not_deleted() {
 #[tokio::test]
 async fn what_a_file_owns_only_the_file_changes() {
     let rig = Rig::new().await;
-    rig.room.apply(owned("b", 7), By::File).await.unwrap();
-    let refused =
-        [rig.room.delete("b", By::Api).await.unwrap_err(), rig.room.apply(named("b"), By::Api).await.unwrap_err()];
+    rig.room.apply(owned("b", 7), By::File, &BTreeSet::new()).await.unwrap();
+    let refused = [
+        rig.room.delete("b", By::Api).await.unwrap_err(),
+        rig.room.apply(named("b"), By::Api, &BTreeSet::new()).await.unwrap_err(),
+    ];
     for error in refused {
         assert_eq!(error.to_string(), "the resource b belongs to site.yaml:7; change it there and apply the file");
         assert!(matches!(error, Error::Conflict(_)));
     }
-    assert_eq!(rig.room.apply(owned("b", 9), By::File).await.unwrap().origin.unwrap().line, 9);
+    assert_eq!(rig.room.apply(owned("b", 9), By::File, &BTreeSet::new()).await.unwrap().origin.unwrap().line, 9);
     rig.room.create(named("mine")).await.unwrap();
-    assert!(matches!(rig.room.apply(owned("mine", 1), By::File).await, Err(Error::Conflict(_))));
+    assert!(matches!(rig.room.apply(owned("mine", 1), By::File, &BTreeSet::new()).await, Err(Error::Conflict(_))));
     rig.room.delete("b", By::File).await.unwrap();
 }
 
@@ -371,4 +377,87 @@ async fn an_action_of_another_type_is_refused() {
         error.to_string(),
         "$resource: the resource b of type bench has no action data_to_other; it has data_to_bench"
     );
+}
+
+#[tokio::test]
+async fn an_update_that_a_sink_could_not_work_with_is_refused_and_the_old_client_serves() {
+    let rig = Rig::new().await;
+    rig.room.create(named("b")).await.unwrap();
+    let params = Config::parse(SPEC.actions[0].params, &json!({"topic": "new"})).unwrap();
+    let sink = rig.room.sink("b", &SPEC.actions[0], &params, "rule:1").unwrap();
+    let changed = || spec(json!({"id": "b", "type": "bench", "config": {"server": "new:2"}}));
+    let refused = rig.room.apply(changed(), By::Api, &BTreeSet::new()).await.unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "config: the action data_to_bench of rule:1 could not work with it: config: the topic is the server's own"
+    );
+    sink.write(&row()).await.unwrap();
+    assert_eq!(rig.room.get("b").unwrap().config["server"], json!("a:1"));
+    assert_eq!(rig.world.open.load(Ordering::Relaxed), 1, "the new client is closed");
+    // A rule that changes in the same step gets a new sink.
+    rig.room.apply(changed(), By::Api, &BTreeSet::from([Str::new("rule:1")])).await.unwrap();
+    drop(sink);
+    rig.room
+        .apply(spec(json!({"id": "b", "type": "bench", "config": {"server": "new:3"}})), By::Api, &BTreeSet::new())
+        .await
+        .expect("a sink that is gone asks for nothing");
+}
+
+#[tokio::test]
+async fn a_change_that_cannot_be_stored_leaves_the_old_client_serving() {
+    let rig = Rig::new().await;
+    rig.room.create(named("b")).await.unwrap();
+    let (action, params) = action();
+    let sink = rig.room.sink("b", action, &params, "rule:1").unwrap();
+    rig.kv.close().await.unwrap();
+    let changed = spec(json!({"id": "b", "type": "bench", "config": {"server": "new:2"}}));
+    assert!(matches!(rig.room.apply(changed, By::Api, &BTreeSet::new()).await, Err(Error::Unavailable(_))));
+    assert!(matches!(rig.room.create(named("c")).await, Err(Error::Unavailable(_))));
+    sink.write(&row()).await.unwrap();
+    assert_eq!(rig.world.written.lock().clone(), [r#"a:1/hunter2: {"n":1}"#]);
+    assert_eq!(rig.world.open.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_change_is_taken_back_to_what_was_there() {
+    let rig = Rig::new().await;
+    let made = rig.room.create(named("b")).await.unwrap();
+    let (action, params) = action();
+    let sink = rig.room.sink("b", action, &params, "rule:1").unwrap();
+    let before = [rig.room.snapshot("b"), rig.room.snapshot("new")];
+    assert!(!format!("{before:?}").contains("hunter2"));
+    let changed = spec(json!({"id": "b", "type": "bench", "config": {"server": "new:2", "password": "other"}}));
+    rig.room.apply(changed, By::Api, &BTreeSet::new()).await.unwrap();
+    rig.room.create(named("new")).await.unwrap();
+    for snapshot in before {
+        rig.room.put_back(snapshot).await.unwrap();
+    }
+    let back = rig.room.get("b").unwrap();
+    assert_eq!(
+        (back.config, back.description, back.created_at_ms),
+        (made.config, made.description, made.created_at_ms)
+    );
+    sink.write(&row()).await.unwrap();
+    assert_eq!(rig.world.written.lock().clone(), [r#"a:1/hunter2: {"n":1}"#]);
+    assert!(rig.room.get("new").is_err());
+    drop(sink);
+    let before = rig.room.snapshot("b");
+    rig.room.delete("b", By::Api).await.unwrap();
+    rig.room.put_back(before).await.unwrap();
+    rig.becomes("b", State::Connected).await;
+    assert_eq!(rig.world.open.load(Ordering::Relaxed), 1);
+    let again = rig.reopened(registry(&rig.world)).await;
+    assert_eq!(again.list().len(), 1);
+    again.close().await;
+}
+
+#[tokio::test]
+async fn a_file_does_not_take_what_another_file_owns() {
+    let rig = Rig::new().await;
+    rig.room.apply(owned("b", 7), By::File, &BTreeSet::new()).await.unwrap();
+    let other = ResourceSpec { origin: Some(Origin { file: "other.yaml".to_owned(), line: 1 }), ..named("b") };
+    let refused = rig.room.apply(other.clone(), By::File, &BTreeSet::new()).await.unwrap_err();
+    assert_eq!(refused.to_string(), "the resource b belongs to site.yaml:7: change it there");
+    assert!(matches!(rig.room.validate(&other, By::File), Err(Error::Conflict(_))));
+    rig.room.validate(&owned("b", 8), By::File).unwrap();
 }

@@ -45,6 +45,8 @@ pub enum Class {
     Foreach,
     Do,
     Incase,
+    /// A fault of our own: the evaluation panicked and was stopped there.
+    Internal,
 }
 
 impl Class {
@@ -58,6 +60,7 @@ impl Class {
             Self::Foreach => "foreach",
             Self::Do => "do",
             Self::Incase => "incase",
+            Self::Internal => "internal",
         }
     }
 }

@@ -8,7 +8,7 @@ use axum::response::Response;
 use pipelines::{Absent, Environment, Options, Pipeline, ProcessEnvironment};
 use serde_json::{Value as Json, json};
 
-use crate::apply::{ApplyError, ApplyOptions};
+use crate::apply::{ApplyError, ApplyOptions, Cause};
 use crate::reply::{Refusal, V1, data};
 use crate::request::{Body, flag, required};
 use crate::state::{Shared, State as Inner};
@@ -52,14 +52,15 @@ fn load(name: &str, text: &str, environment: &dyn Environment) -> Result<Pipelin
 }
 
 fn refused(error: ApplyError) -> Refusal {
-    match error {
-        ApplyError::Invalid(problems) => {
-            let diagnostics = problems.iter().map(|problem| json!({"message": problem})).collect();
-            Refusal { diagnostics, ..Refusal::new(StatusCode::BAD_REQUEST, problems.join("\n")) }
-        }
-        ApplyError::Refused { message, is_conflict: true } => Refusal::new(StatusCode::CONFLICT, message),
-        ApplyError::Refused { message, is_conflict: false } => Refusal::new(StatusCode::BAD_REQUEST, message),
-    }
+    let status = match &error {
+        ApplyError::Invalid(_) | ApplyError::Refused { cause: Cause::Invalid, .. } => StatusCode::BAD_REQUEST,
+        ApplyError::Refused { cause: Cause::Conflict, .. } => StatusCode::CONFLICT,
+        ApplyError::Refused { cause: Cause::Failed, .. } => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let message = error.to_string();
+    let (ApplyError::Invalid(problems) | ApplyError::Refused { problems, .. }) = error;
+    let diagnostics = problems.iter().map(|problem| json!({"message": problem})).collect();
+    Refusal { diagnostics, ..Refusal::new(status, message) }
 }
 
 /// Variables of the server's process, and secret files from one folder only: whoever may apply a pipeline must not be

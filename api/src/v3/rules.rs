@@ -234,6 +234,7 @@ pub(crate) fn shown(node: &str, rule: &RuleView) -> Json {
             "no_result": metrics.no_result,
             "dropped": metrics.dropped,
             "rows": metrics.rows,
+            "dead_letters_lost": metrics.dead_letters_lost,
         }],
         "enabled": rule.enabled,
         "description": rule.description,

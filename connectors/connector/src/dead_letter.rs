@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use model::codec::{decode_value, encode_value};
 use model::ports::{Admission, Metrics, Refused, Sample, SampleKind};
 use model::{Clock, Str, Value};
@@ -56,10 +57,38 @@ struct Inner {
     index: Mutex<Index>,
     /// Held across each change of the store, so that index and store agree.
     writing: tokio::sync::Mutex<()>,
-    /// Running actions by id, for replay.
-    actions: Mutex<HashMap<Str, Weak<Shared>>>,
+    /// Who takes letters back, by the action id in the letter.
+    takers: Mutex<HashMap<Str, Taker>>,
     evicted: AtomicU64,
 }
+
+/// Takes letters back.
+#[derive(Clone)]
+enum Taker {
+    /// A running action, into its queue.
+    Action(Weak<Shared>),
+    /// A rule, that evaluates the event again.
+    Rule(Weak<dyn ReplayEvent>),
+}
+
+impl Taker {
+    fn is_gone(&self) -> bool {
+        match self {
+            Self::Action(action) => action.strong_count() == 0,
+            Self::Rule(rule) => rule.strong_count() == 0,
+        }
+    }
+}
+
+/// A rule that evaluates an event again which it could not decode.
+#[async_trait]
+pub trait ReplayEvent: Send + Sync + 'static {
+    /// Evaluates the event of the record; answers once every action has taken its rows. An error leaves the letter.
+    async fn replay(&self, letter: Record) -> Result<(), Error>;
+}
+
+/// What stands for the action in a letter of an event that the rule could not decode.
+const DECODE: &str = "decode";
 
 #[derive(Default)]
 struct Index {
@@ -81,7 +110,8 @@ struct Entry {
 pub struct DeadLetterView {
     /// Sortable by time of arrival.
     pub id: Str,
-    /// Error class: [`ErrorKind::name`], `expired`, `queue_full` or `too_large`.
+    /// Error class: [`ErrorKind::name`], `expired`, `queue_full`, `too_large`, or `undecodable` for an event whose payload
+    /// a rule could not decode.
     pub class: Str,
     /// What went wrong, as the connector said it.
     pub error: String,
@@ -93,7 +123,7 @@ pub struct DeadLetterView {
     pub time: i64,
     /// Rule id.
     pub rule: Str,
-    /// Action id, such as `rule:9a6a725d/0`.
+    /// Action id, such as `rule:9a6a725d/0`; `rule:9a6a725d/decode` for an undecodable event.
     pub action: Str,
     /// Action name, such as `data_to_pgsql`.
     pub action_name: Str,
@@ -155,7 +185,7 @@ impl DeadLetters {
             clock,
             index: Mutex::new(index),
             writing: tokio::sync::Mutex::default(),
-            actions: Mutex::default(),
+            takers: Mutex::default(),
             evicted: AtomicU64::new(0),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -187,7 +217,8 @@ impl DeadLetters {
     }
 
     /// Gives letters to their actions' queues again; each is removed only once it is safely queued. Works on running
-    /// actions: a letter of a rule that is gone, or of a queue without room, stays and is an error.
+    /// actions: a letter of a rule that is gone, or of a queue without room, stays and is an error. An event that a rule
+    /// could not decode is given to the rule as it is now.
     pub async fn replay(&self, ids: &[Str]) -> Vec<(Str, Result<(), Error>)> {
         let mut results = Vec::with_capacity(ids.len());
         for id in ids {
@@ -242,9 +273,36 @@ impl DeadLetters {
 
     /// Makes an action known for replay, until it is gone.
     pub(crate) fn register(&self, action: &Arc<Shared>) {
-        let mut actions = self.inner.actions.lock();
-        actions.retain(|_, action| action.strong_count() > 0);
-        actions.insert(action.name.id.clone(), Arc::downgrade(action));
+        self.take_back(action.name.id.clone(), Taker::Action(Arc::downgrade(action)));
+    }
+
+    /// Makes a rule known for the replay of events it could not decode, until it is gone.
+    pub fn register_rule(&self, id: &Str, rule: Weak<dyn ReplayEvent>) {
+        self.take_back(decode_id(id), Taker::Rule(rule));
+    }
+
+    fn take_back(&self, id: Str, taker: Taker) {
+        let mut takers = self.inner.takers.lock();
+        takers.retain(|_, taker| !taker.is_gone());
+        takers.insert(id, taker);
+    }
+
+    /// Keeps events that a rule could not decode, each as a record without a row and with what was wrong; all or none.
+    pub async fn add_undecodable(&self, rule: &Str, events: &[(Record, String)]) -> Result<(), Error> {
+        let name = ActionName { id: decode_id(rule), rule: rule.clone(), action: DECODE.into(), resource: None };
+        let now_ms = self.inner.clock.now_ms();
+        let rows: Vec<Undelivered> = events
+            .iter()
+            .map(|(record, message)| Undelivered {
+                record: record.clone(),
+                class: "undecodable",
+                message: message.clone(),
+                attempts: 1,
+                first_at_ms: now_ms,
+                last_at_ms: now_ms,
+            })
+            .collect();
+        self.add(&name, &rows).await
     }
 
     /// Keeps rows; all or none. Rows that are larger than the whole bound are counted as evicted.
@@ -301,10 +359,30 @@ impl DeadLetters {
 
     async fn replay_one(&self, id: &Str) -> Result<(), Error> {
         let letter = self.read(id).await?.ok_or_else(|| not_found(id))?;
-        let action = self.inner.actions.lock().get(&letter.action).and_then(Weak::upgrade).ok_or_else(|| {
-            let context = format!("the action {} of dead letter {id} is not running; the letter stays", letter.action);
+        let gone = || {
+            let context = format!("{} of dead letter {id} is not running; the letter stays", letter.action);
             Error::permanent(ErrorKind::NotFound, context)
-        })?;
+        };
+        let taker = self.inner.takers.lock().get(&letter.action).cloned().ok_or_else(gone)?;
+        match taker {
+            Taker::Action(action) => {
+                let action = action.upgrade().ok_or_else(gone)?;
+                self.requeue(&action, letter).await?;
+            }
+            Taker::Rule(rule) => {
+                let rule = rule.upgrade().ok_or_else(gone)?;
+                let replayed = tokio::time::timeout(REPLAY_TIMEOUT, rule.replay(letter.record)).await;
+                replayed.unwrap_or_else(|_| {
+                    let context = format!("the actions of {id} had no room within {REPLAY_TIMEOUT:?}");
+                    Err(Error::temporary(ErrorKind::Exhausted, context))
+                })?;
+            }
+        }
+        self.drop_letters(std::slice::from_ref(id)).await.map(|_| ())
+    }
+
+    /// Gives a letter's row to its action's queue again.
+    async fn requeue(&self, action: &Arc<Shared>, letter: Letter) -> Result<(), Error> {
         let mut record = letter.record;
         let now_ms = self.inner.clock.now_ms();
         if let Some(ttl) = action.settings.queue.ttl
@@ -322,7 +400,7 @@ impl DeadLetters {
             },
         };
         match answer {
-            Ok(()) => self.drop_letters(std::slice::from_ref(id)).await.map(|_| ()),
+            Ok(()) => Ok(()),
             Err(Refused::QueueFull) => {
                 Err(Error::temporary(ErrorKind::Exhausted, format!("the queue of {} is full", letter.action)))
             }
@@ -391,6 +469,11 @@ impl Index {
         }
         old
     }
+}
+
+/// The action id of letters of a rule itself. No action has it: those are numbered.
+fn decode_id(rule: &str) -> Str {
+    format!("{rule}/{DECODE}").into()
 }
 
 fn parse_id(id: &str) -> (u64, u64) {

@@ -26,7 +26,7 @@ pub use config::{Config, ConfigError, Secret};
 pub use contract::{
     Client, Connector, DataFile, Lookup, Registry, Sink, Source, SourceItem, Table, TableColumn, Tables, WriteError,
 };
-pub use dead_letter::{DeadLetterFilter, DeadLetterLimits, DeadLetterPage, DeadLetterView, DeadLetters};
+pub use dead_letter::{DeadLetterFilter, DeadLetterLimits, DeadLetterPage, DeadLetterView, DeadLetters, ReplayEvent};
 pub use error::{Error, ErrorKind, Retry};
 pub use record::Record;
 pub use spec::{ActionSpec, BatchDefaults, Field, FieldKind, Role, Spec};

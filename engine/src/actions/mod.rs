@@ -15,8 +15,8 @@ use model::ports::Admission;
 
 pub(crate) use builtin::{BUILT_IN, BuiltIns, DO_NOTHING, INSPECT, REPUBLISH};
 pub(crate) use inspect::Inspector;
-pub(crate) use records::records;
-pub(crate) use republish::{Late, check_loop, default_topic};
+pub(crate) use records::{of_event, records, records_of, whole};
+pub(crate) use republish::{Late, check_loop, check_target, default_topic};
 
 use crate::ActionConfig;
 use crate::start::Binding;

@@ -49,11 +49,6 @@ impl Republish {
             None | Some("") => None,
             Some(text) => Some(Template::parse(text)?),
         };
-        if topic.is_literal()
-            && let Err(why) = model::validate_topic(&literal_of(&topic))
-        {
-            return Err(Error::permanent(ErrorKind::Config, format!("target_topic: {why}")));
-        }
         let qos = config.integer("target_qos").and_then(|qos| u8::try_from(qos).ok()).and_then(Qos::from_u8);
         Ok(Self { topic, payload, qos, retain: config.bool("retain"), publish, clock, hops_max })
     }
@@ -159,6 +154,17 @@ pub(crate) fn default_topic(plan: &Plan) -> &'static str {
     if later { "repub/to/${clientid}" } else { "repub/to/${client_id}" }
 }
 
+/// Why nothing can ever be published to this target.
+pub(crate) fn check_target(target: &str) -> Option<String> {
+    // A template that does not parse is reported as one.
+    let template = Template::parse(target).ok()?;
+    if template.is_literal() {
+        return model::validate_topic(&sample_of(&template)).err().map(|why| format!("{target:?}: {why}"));
+    }
+    let wild = |part: &Part| matches!(part, Part::Literal(text) if text.contains(['+', '#']));
+    template.parts().iter().any(wild).then(|| format!("{target:?}: a topic to publish to has no wildcards"))
+}
+
 /// Whether every message this action publishes is selected by its own rule again, as far as FROM and the topic
 /// conditions of WHERE say: the reason, for the creator of the rule.
 pub(crate) fn check_loop(plan: &Plan, target: &str) -> Option<String> {
@@ -169,10 +175,6 @@ pub(crate) fn check_loop(plan: &Plan, target: &str) -> Option<String> {
     let by_where = hints.is_empty() || hints.iter().any(|hint| model::filter_matches(hint, &topic));
     (by_from && by_where)
         .then(|| format!("the rule would select its own output: it republishes to {target}, which its FROM matches"))
-}
-
-fn literal_of(template: &Template) -> String {
-    sample_of(template)
 }
 
 /// The topic with a word in the place of each value that no filter names, so that only wildcards match there.

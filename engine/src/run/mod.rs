@@ -11,8 +11,10 @@ mod set;
 mod tap;
 mod worker;
 
+pub(crate) use admission::Submission;
+pub(crate) use batch::Events;
 pub(crate) use index::Index;
-pub(crate) use queue::Queue;
+pub(crate) use queue::{Queue, payload_bytes};
 pub(crate) use tap::Tap;
 pub(crate) use worker::{Limits, run as run_worker};
 

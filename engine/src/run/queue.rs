@@ -125,7 +125,7 @@ impl Queue {
 }
 
 /// What an event counts against the bytes of the queue. Other events are small.
-fn payload_bytes(event: &Event) -> usize {
+pub(crate) fn payload_bytes(event: &Event) -> usize {
     match &event.body {
         Body::Publish(message) => message.payload.len(),
         Body::Fields(_) => 0,

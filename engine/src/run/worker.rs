@@ -2,11 +2,12 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use sql::{Outcome, Reason, RowError};
+use sql::{Class, Outcome, Reason, RowError};
 
 use super::admission::{Congestion, Submission, pending, settle};
-use super::batch::{self, RuleOutcomes};
+use super::batch::{self, Compiled, Evaluate, RuleOutcomes};
 use super::queue::{Answer, Job, Queue};
 use crate::actions::records;
 use crate::rule::{Rule, add};
@@ -24,10 +25,10 @@ pub(crate) struct Limits {
 pub(crate) async fn run(queue: Arc<Queue>, limits: Limits) {
     let mut jobs = Vec::new();
     while queue.take(limits.batch_events_max, &mut jobs).await {
-        // A panic in a function of the language must cost one batch, not the worker; the publishers that wait are
-        // told no, because their answers are dropped.
+        // Panics of the language are contained row by row. One anywhere else must cost one batch, not the worker; the
+        // publishers that wait are told no, because their answers are dropped.
         let batch = std::mem::take(&mut jobs);
-        let done = catch_unwind(AssertUnwindSafe(|| work(batch, limits)));
+        let done = catch_unwind(AssertUnwindSafe(|| work(batch, limits, &Compiled)));
         match done {
             Ok((submissions, answers)) if submissions.is_empty() => {
                 for (_, answer) in answers {
@@ -38,7 +39,7 @@ pub(crate) async fn run(queue: Arc<Queue>, limits: Limits) {
                 drop(model::task::spawn("engine-admission", settle(submissions, answers)));
             }
             Err(_) => {
-                tracing::error!(task = "engine-worker", "a rule panicked; its batch was lost and the engine goes on")
+                tracing::error!(task = "engine-worker", "a worker panicked; its batch was lost and the engine goes on")
             }
         }
         // A batch is CPU work: other tasks of this thread get their turn between two of them.
@@ -47,13 +48,13 @@ pub(crate) async fn run(queue: Arc<Queue>, limits: Limits) {
 }
 
 /// One batch: evaluate, count, submit in the order of the events.
-fn work(jobs: Vec<Job>, limits: Limits) -> (Vec<Submission>, Vec<(usize, Answer)>) {
+fn work(jobs: Vec<Job>, limits: Limits, by: &impl Evaluate) -> (Vec<Submission>, Vec<(usize, Answer)>) {
     let (mut events, mut answers) = (Vec::with_capacity(jobs.len()), Vec::new());
     for (index, job) in jobs.into_iter().enumerate() {
         answers.extend(job.answer.map(|answer| (index, answer)));
         events.push((job.event, job.set));
     }
-    let by_rule = batch::evaluate(&events);
+    let by_rule = batch::evaluate(&events, by);
     let mut submissions = Vec::new();
     for outcomes in by_rule {
         submit(&events, outcomes, limits, &mut submissions);
@@ -66,7 +67,7 @@ fn submit(events: &batch::Events, outcomes: RuleOutcomes, limits: Limits, submis
     let RuleOutcomes { rule, mut of_events } = outcomes;
     of_events.sort_by_key(|(event, _)| *event);
     let (mut passed, mut no_result, mut rows_count) = (0, 0, 0);
-    let (mut all, mut sources) = (Vec::new(), Vec::new());
+    let (mut all, mut sources, mut undecodable) = (Vec::new(), Vec::new(), Vec::new());
     for (index, outcome) in of_events {
         let Some((event, _)) = events.get(index) else { continue };
         match outcome {
@@ -78,8 +79,16 @@ fn submit(events: &batch::Events, outcomes: RuleOutcomes, limits: Limits, submis
                 records(&rule, event, rows, &mut all);
             }
             Outcome::NoMatch(Reason::From | Reason::Where(_)) => no_result += 1,
-            Outcome::Error(error) => failed(&rule, event, &error, limits),
+            Outcome::Error(error) => {
+                failed(&rule, event, &error, limits);
+                if error.undecodable && rule.letters.is_some() {
+                    undecodable.push((index, error.message));
+                }
+            }
         }
+    }
+    if let Some(letters) = &rule.letters {
+        submissions.extend(letters.keep(&rule, events, undecodable));
     }
     add(&rule.metrics.passed, passed);
     add(&rule.metrics.no_result, no_result);
@@ -104,5 +113,13 @@ fn submit(events: &batch::Events, outcomes: RuleOutcomes, limits: Limits, submis
 
 fn failed(rule: &Rule, event: &model::Event, error: &RowError, limits: Limits) {
     rule.failed(event, error, limits.failures_kept);
+    if error.class == Class::Internal && !rule.metrics.panicked.swap(true, Ordering::Relaxed) {
+        // Once: a publisher could repeat the message as often as he likes.
+        tracing::error!(rule = %rule.id, error = %error.message, "a row failed by a fault of weir; please report it");
+    }
     tracing::debug!(rule = %rule.id, class = error.class.name(), error = %error.message, "a row failed");
 }
+
+#[cfg(test)]
+#[path = "worker_tests.rs"]
+mod tests;

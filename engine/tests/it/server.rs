@@ -17,8 +17,8 @@ use store::{DataDir, Kv};
 pub(crate) struct Server {
     pub(crate) engine: Engine,
     pub(crate) published: Arc<Loopback>,
-    kv: Kv,
-    resources: Resources,
+    pub(crate) kv: Kv,
+    pub(crate) resources: Resources,
 }
 
 /// Routes to the tap, as the broker does.
@@ -49,10 +49,14 @@ impl Server {
 
     /// Republished rows wait.
     pub(crate) async fn start_without_broker(folder: &std::path::Path, settings: Settings) -> Self {
+        Self::start_with(folder, settings, Registry::default()).await
+    }
+
+    /// With these connectors and no broker.
+    pub(crate) async fn start_with(folder: &std::path::Path, settings: Settings, registry: Registry) -> Self {
         let data_dir = DataDir::open(folder).unwrap();
         let kv = Kv::open(data_dir.kv_path()).await.unwrap();
         let clock = Arc::new(SystemClock);
-        let registry = Registry::default();
         let resources =
             Resources::open(registry.clone(), kv.clone(), resources::Settings::default(), clock.clone()).await.unwrap();
         let dead_letters = DeadLetters::open(kv.clone(), DeadLetterLimits::default(), clock.clone()).await.unwrap();
@@ -70,6 +74,11 @@ impl Server {
         .unwrap();
         let published = Arc::new(Loopback { tap: engine.tap(), messages: Mutex::default() });
         Self { engine, published, kv, resources }
+    }
+
+    /// The rows that were republished wait no more.
+    pub(crate) fn connect(&self) {
+        self.engine.set_publish(Arc::clone(&self.published) as Arc<dyn Publish>);
     }
 
     pub(crate) async fn stop(self) {

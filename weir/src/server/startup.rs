@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{Applied, ApplyOptions, Credentials, Health, Parts, Phase};
+use api::{Applied, ApplyError, ApplyOptions, Cause, Credentials, Health, Parts, Phase};
 use broker::{Broker, Handle, Ports};
 use cli::{Exit, Failure};
 use connector::DeadLetters;
@@ -213,7 +213,14 @@ async fn apply(engine: &Engine, resources: &Resources, pipelines: &[Pipeline]) -
     // What a file no longer says is gone: `weir run` shows the file as it is.
     let options = ApplyOptions { dry_run: false, prune: true };
     let changes = api::apply(engine, resources, pipelines, options).await;
-    let changes = changes.map_err(|error| Failure::new(Exit::Invalid, error.to_string()))?;
+    let changes = changes.map_err(|error| {
+        let exit = match &error {
+            ApplyError::Invalid(_) | ApplyError::Refused { cause: Cause::Invalid, .. } => Exit::Invalid,
+            ApplyError::Refused { cause: Cause::Conflict, .. } => Exit::Conflict,
+            ApplyError::Refused { cause: Cause::Failed, .. } => Exit::Failed,
+        };
+        Failure::new(exit, error.to_string())
+    })?;
     for Applied { change, kind, id } in changes {
         tracing::info!(change, kind, id, "from the pipeline files");
     }

@@ -157,3 +157,74 @@ fn without_a_key_the_command_says_where_it_looked() {
     assert_eq!(code, 1);
     assert!(err.contains("weir-data/api-credentials.json") && err.contains("--data-dir"), "{err}");
 }
+
+#[test]
+fn an_apply_that_fails_halfway_is_taken_back_and_says_so() {
+    let server = Server::start();
+    let write = |name: &str, text: &str| std::fs::write(server.folder().join(name), text).expect("write");
+    write("a.yaml", PIPELINE);
+    assert_eq!(server.weir(&["apply", "-f", "a.yaml"]).0, 0);
+    let state = || {
+        let rules = server.weir(&["rules", "list", "-o", "json"]).1;
+        let resources = server.weir(&["resources", "list", "-o", "json"]).1;
+        let rules: serde_json::Value = serde_json::from_str(&rules).expect("JSON");
+        let shown = |rule: &serde_json::Value| (rule["id"].clone(), rule["rawsql"].clone(), rule["created_at"].clone());
+        let rules: Vec<_> = rules.as_array().expect("list").iter().map(shown).collect();
+        let resources: serde_json::Value = serde_json::from_str(&resources).expect("JSON");
+        let shown = |one: &serde_json::Value| (one["id"].clone(), one["config"].clone());
+        (rules, resources.as_array().expect("list").iter().map(shown).collect::<Vec<_>>())
+    };
+    let before = state();
+
+    // Everything in a.yaml changes and works; the rule in b.yaml cannot open its queue.
+    let changed = PIPELINE.replace("127.0.0.1:1", "127.0.0.1:2").replace("t/#", "v/#").replace("  seen:", "  seen2:");
+    write("a.yaml", &changed);
+    write(
+        "b.yaml",
+        "rules:\n  safe:\n    sql: SELECT topic FROM \"s\"\n    sinks: [{action: inspect, delivery: at_least_once}]\n",
+    );
+    let queue = server.data_dir().join("queues/rule%3Asafe%2F0");
+    std::fs::create_dir_all(queue.parent().expect("parent")).expect("folder");
+    std::fs::write(&queue, "").expect("a file in the place of the folder");
+    let apply = ["apply", "-f", "a.yaml", "-f", "b.yaml", "--prune"];
+    let (code, out, err) = server.weir(&apply);
+    assert_eq!((code, out.as_str()), (1, ""), "{err}");
+    assert!(err.contains("b.yaml:2:3: rule:safe: the action inspect cannot be started"), "{err}");
+    assert!(
+        err.contains(
+            "everything is as it was; taken back: update of resource:hook, update of rule:hot, create of rule:seen2"
+        ),
+        "{err}"
+    );
+    assert_eq!(state(), before);
+
+    // What the server would refuse is known before anything is touched.
+    std::fs::remove_file(&queue).expect("remove");
+    write("b.yaml", "rules:\n  hot:\n    sql: SELECT topic FROM \"s\"\n    sinks: [{action: inspect}]\n");
+    let (code, _, err) = server.weir(&["apply", "-f", "b.yaml"]);
+    assert_eq!(code, 4, "{err}");
+    assert!(
+        err.contains("b.yaml:2:3: rule:hot: rule:hot is owned by a.yaml:6") && err.contains("nothing was changed"),
+        "{err}"
+    );
+    write(
+        "b.yaml",
+        "rules:\n  more:\n    sql: SELECT topic FROM \"s\"\n    sinks:\n      - action: data_to_webserver\n        resource: resource:nowhere\n",
+    );
+    for dry in [&["apply", "-f", "b.yaml"][..], &["apply", "-f", "b.yaml", "--dry-run"]] {
+        let (code, _, err) = server.weir(dry);
+        assert_eq!(code, 6, "{err}");
+        assert!(
+            err.contains("b.yaml:6:19: rule:more: ") && err.contains("there is no resource resource:nowhere"),
+            "{err}"
+        );
+    }
+    assert_eq!(state(), before);
+    write(
+        "b.yaml",
+        "rules:\n  safe:\n    sql: SELECT topic FROM \"s\"\n    sinks: [{action: inspect, delivery: at_least_once}]\n",
+    );
+    let (code, _, err) = server.weir(&apply);
+    assert_eq!(code, 0, "and then all of it works: {err}");
+    assert_eq!(state().0.len(), 3);
+}

@@ -1,16 +1,21 @@
 //! Brings rules and resources to what pipeline files say: for `weir apply` over HTTP, and for `weir run` in the binary.
 //!
-//! Invariants: nothing is changed before every file is checked, with its tests; resources come before the rules that use
-//! them and go after them; only what came from one of the files is ever deleted.
+//! Invariants: nothing is changed before every file is checked, with its tests, and before everything that the server
+//! would refuse is known; all of it is done or none of it, and where taking back fails the answer says what is left;
+//! resources come before the rules that use them and go after them; only what came from one of the files is ever deleted.
 
 use std::collections::BTreeSet;
 
 use connector::config::masked;
 use engine::{ActionConfig, ActionView, Engine, RuleSpec, RuleView};
 use pipelines::{Changes, Objects, Pipeline, Problem, diff};
-use resources::{By, ResourceSpec, ResourceView, Resources};
+use resources::{ResourceSpec, ResourceView, Resources};
 use serde::Serialize;
 use serde_json::Value as Json;
+
+use self::plan::Plan;
+
+mod plan;
 
 /// How to apply.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,20 +42,49 @@ pub struct Applied {
 pub enum ApplyError {
     /// The files are wrong; nothing was changed. `file:line:column: message` each.
     Invalid(Vec<String>),
-    /// An object was refused; those before it are done.
+    /// The server refused something.
     Refused {
-        /// Which, and why.
-        message: String,
-        /// It belongs to somebody else, or is in use.
-        is_conflict: bool,
+        /// What, and why: `file:line:column: message` each.
+        problems: Vec<String>,
+        /// Whose fault it is.
+        cause: Cause,
+        /// What had been changed by then and was taken back.
+        taken_back: Vec<Applied>,
+        /// What could not be taken back; empty when everything is as it was.
+        left: Vec<String>,
     },
+}
+
+/// Whose fault a refusal is; of several, the last here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// The files': what they say cannot work.
+    Invalid,
+    /// The object belongs to somebody else, or is in use.
+    Conflict,
+    /// The server's: it could not store or start something.
+    Failed,
 }
 
 impl std::fmt::Display for ApplyError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Invalid(problems) => f.write_str(&problems.join("\n")),
-            Self::Refused { message, .. } => f.write_str(message),
+            Self::Refused { problems, taken_back, left, .. } => {
+                writeln!(f, "{}", problems.join("\n"))?;
+                let names: Vec<String> =
+                    taken_back.iter().map(|done| format!("{} of {}", done.change, done.id)).collect();
+                match (names.as_slice(), left.as_slice()) {
+                    ([], []) => f.write_str("nothing was changed"),
+                    (_, []) => write!(f, "everything is as it was; taken back: {}", names.join(", ")),
+                    (_, left) => write!(
+                        f,
+                        "taken back: {}; but not everything could be, this is left: {}",
+                        names.join(", "),
+                        left.join("; ")
+                    ),
+                }
+            }
         }
     }
 }
@@ -80,11 +114,12 @@ pub async fn apply(
         changes.resources.delete.clear();
     }
     recheck_secrets(&mut changes, &desired, resources);
-    let lines = lines(&changes);
+    let plan = Plan { engine, resources, files, desired: &desired, changes: &changes };
+    plan.foresee()?;
     if !options.dry_run {
-        carry_out(engine, resources, desired, &changes).await?;
+        plan.carry_out().await?;
     }
-    Ok(lines)
+    Ok(lines(&changes))
 }
 
 fn check(files: &[Pipeline], resources: &Resources) -> Result<(), ApplyError> {
@@ -133,7 +168,9 @@ fn merged(files: &[Pipeline]) -> Result<Objects, ApplyError> {
             objects.resources.iter().map(|resource| &resource.id).chain(objects.rules.iter().map(|rule| &rule.id));
         for id in ids.flatten() {
             if !seen.insert(id.clone()) {
-                twice.push(format!("{}: {id} is in another of these files too", file.file));
+                let message = format!("{id} is in another of these files too");
+                let problem = file.problem_of(id, "", None, &message).map(|problem| problem.to_string());
+                twice.push(problem.unwrap_or_else(|| format!("{}: {message}", file.file)));
             }
         }
         all.resources.extend(objects.resources);
@@ -187,50 +224,6 @@ fn lines(changes: &Changes) -> Vec<Applied> {
         of("delete", "resource", &resources.delete),
     ]
     .concat()
-}
-
-async fn carry_out(
-    engine: &Engine,
-    resources: &Resources,
-    desired: Objects,
-    changes: &Changes,
-) -> Result<(), ApplyError> {
-    for spec in desired.resources {
-        let Some(id) = spec.id.clone() else { continue };
-        if changes.resources.create.contains(&id) || changes.resources.update.contains(&id) {
-            resources.apply(spec, By::File).await.map_err(|error| resource_refused(&id, &error))?;
-        }
-    }
-    for spec in desired.rules {
-        let Some(id) = spec.id.clone() else { continue };
-        let done = if changes.rules.create.contains(&id) {
-            engine.create_rule(spec).await.map(drop)
-        } else if changes.rules.update.contains(&id) {
-            engine.replace_rule(&id, spec).await.map(drop)
-        } else {
-            Ok(())
-        };
-        done.map_err(|error| rule_refused(&id, &error))?;
-    }
-    for id in &changes.rules.delete {
-        let owner = engine.rule(id).ok().and_then(|rule| rule.origin).map(|origin| origin.file);
-        engine.delete_rule(id, owner.as_deref()).await.map_err(|error| rule_refused(id, &error))?;
-    }
-    for id in &changes.resources.delete {
-        resources.delete(id, By::File).await.map_err(|error| resource_refused(id, &error))?;
-    }
-    Ok(())
-}
-
-fn rule_refused(id: &str, error: &engine::Error) -> ApplyError {
-    ApplyError::Refused { message: format!("{id}: {error}"), is_conflict: matches!(error, engine::Error::Conflict(_)) }
-}
-
-fn resource_refused(id: &str, error: &resources::Error) -> ApplyError {
-    ApplyError::Refused {
-        message: format!("{id}: {error}"),
-        is_conflict: matches!(error, resources::Error::Conflict(_)),
-    }
 }
 
 fn resource_of(view: ResourceView) -> ResourceSpec {
