@@ -13,6 +13,7 @@ use crate::fault::io_error;
 use crate::settings::{Action, Codec, SPEC, Settings};
 use crate::sink::LakeSink;
 use crate::table::{TableWriter, folder_of};
+use crate::upkeep::Keeper;
 
 /// Tables one lake may have open for writing; a template that makes more names is refused.
 const TABLES_MAX: usize = 1_000;
@@ -28,12 +29,17 @@ impl Connector for Lake {
 
     async fn open(&self, config: &Config) -> Result<Arc<dyn Client>, Error> {
         let settings = Settings::new(config)?;
-        Ok(Arc::new(LakeClient { writers: Arc::new(Writers::new(settings)) }))
+        let upkeep = settings.upkeep;
+        let writers = Arc::new(Writers::new(settings));
+        let keeper = Mutex::new(Some(Keeper::start(&writers, upkeep)));
+        Ok(Arc::new(LakeClient { writers, keeper }))
     }
 }
 
 struct LakeClient {
     writers: Arc<Writers>,
+    /// Taken by the close.
+    keeper: Mutex<Option<Keeper>>,
 }
 
 #[async_trait]
@@ -55,6 +61,10 @@ impl Client for LakeClient {
     }
 
     async fn close(&self) {
+        let keeper = self.keeper.lock().take();
+        if let Some(keeper) = keeper {
+            keeper.stop().await;
+        }
         let writers: Vec<_> = self.writers.open.lock().drain().map(|(_, writer)| writer).collect();
         for writer in writers {
             writer.close().await;
@@ -72,6 +82,11 @@ pub(crate) struct Writers {
 impl Writers {
     pub(crate) fn new(settings: Settings) -> Self {
         Self { folder: settings.folder, codec: settings.codec, open: Mutex::default() }
+    }
+
+    /// The tables that were written to.
+    pub(crate) fn all(&self) -> Vec<Arc<TableWriter>> {
+        self.open.lock().values().cloned().collect()
     }
 
     pub(crate) fn get(&self, table: &str) -> Result<Arc<TableWriter>, Error> {

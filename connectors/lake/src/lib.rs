@@ -1,8 +1,10 @@
 #![doc = include_str!("../README.md")]
 
+mod append;
 mod cast;
 mod client;
 mod commit;
+mod compact;
 mod encode;
 mod fault;
 mod open;
@@ -11,6 +13,8 @@ mod settings;
 mod shape;
 mod sink;
 mod table;
+mod upkeep;
+mod vacuum;
 mod widen;
 
 use std::path::Path;

@@ -138,7 +138,7 @@ async fn load(folder: &Path, store: &LogStoreRef) -> Result<Snapshot, Error> {
         .map_err(|error| delta_error("reading the log of the table", folder, error))
 }
 
-fn log_store(folder: &Path) -> Result<LogStoreRef, Error> {
+pub(crate) fn log_store(folder: &Path) -> Result<LogStoreRef, Error> {
     let bad = || Error::permanent(ErrorKind::Config, format!("{} is no absolute path", folder.display()));
     let url = Url::from_directory_path(folder).map_err(|()| bad())?;
     let store = logstore_for(&url, StorageConfig::default())

@@ -1,6 +1,7 @@
 //! The lake's specification and its settings as types.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use connector::{ActionSpec, BatchDefaults, Config, Error, ErrorKind, Field, FieldKind, Role, Spec, Template};
 
@@ -35,6 +36,42 @@ pub const SPEC: Spec = Spec {
             default: Some("zstd"),
             advanced: true,
             doc: "Compression of the Parquet files.",
+            ..Field::OPTIONAL
+        },
+        Field {
+            name: "compact_files_min",
+            title: "Compact at",
+            kind: FieldKind::Integer { min: 0, max: 100_000 },
+            default: Some("32"),
+            advanced: true,
+            doc: "Small files of one partition that are merged into one, when there are so many; 0 merges none. Only tables that this lake writes to are looked after.",
+            ..Field::OPTIONAL
+        },
+        Field {
+            name: "compact_small_bytes",
+            title: "Small file",
+            kind: FieldKind::Bytes,
+            default: Some("16MB"),
+            advanced: true,
+            doc: "A file below this size is small. One step merges files of at most eight times this size together.",
+            ..Field::OPTIONAL
+        },
+        Field {
+            name: "vacuum_after",
+            title: "Vacuum after",
+            kind: FieldKind::Duration,
+            default: Some("7d"),
+            advanced: true,
+            doc: "Files that the table does not refer to any more, and those that a crash left behind, are removed so long after; readers of older versions have this time. 0 removes none.",
+            ..Field::OPTIONAL
+        },
+        Field {
+            name: "upkeep_interval",
+            title: "Upkeep interval",
+            kind: FieldKind::Duration,
+            default: Some("60s"),
+            advanced: true,
+            doc: "Time between two looks at small and unused files.",
             ..Field::OPTIONAL
         },
     ],
@@ -90,6 +127,42 @@ pub(crate) enum Codec {
 pub(crate) struct Settings {
     pub(crate) folder: PathBuf,
     pub(crate) codec: Codec,
+    pub(crate) upkeep: Upkeep,
+}
+
+/// How a lake looks after its tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Upkeep {
+    /// Small files of a partition that are merged; 0 merges none.
+    pub(crate) files_min: usize,
+    /// A file below this is small.
+    pub(crate) small_bytes: u64,
+    /// Age at which unused files are removed; `None` removes none.
+    pub(crate) vacuum_after: Option<Duration>,
+    /// Time between two looks.
+    pub(crate) interval: Duration,
+}
+
+/// What one step reads, in units of a small file.
+const STEP_SMALL_FILES: u64 = 8;
+/// A shorter interval would look without end.
+const UPKEEP_INTERVAL_MIN: Duration = Duration::from_millis(10);
+
+impl Upkeep {
+    fn new(config: &Config) -> Self {
+        let files = config.integer("compact_files_min").and_then(|files| usize::try_from(files).ok());
+        Self {
+            files_min: files.unwrap_or(0),
+            small_bytes: config.bytes("compact_small_bytes").unwrap_or(0),
+            vacuum_after: config.duration("vacuum_after").filter(|after| !after.is_zero()),
+            interval: config.duration("upkeep_interval").unwrap_or_default().max(UPKEEP_INTERVAL_MIN),
+        }
+    }
+
+    /// Most bytes of files that one step merges.
+    pub(crate) fn step_bytes(self) -> u64 {
+        self.small_bytes.saturating_mul(STEP_SMALL_FILES)
+    }
 }
 
 impl Settings {
@@ -106,7 +179,7 @@ impl Settings {
             Some("none") => Codec::None,
             _ => Codec::Zstd,
         };
-        Ok(Self { folder, codec })
+        Ok(Self { folder, codec, upkeep: Upkeep::new(config) })
     }
 }
 

@@ -8,10 +8,10 @@ use indexmap::IndexMap;
 use model::Str;
 use serde_json::json;
 
+use crate::append::Batch;
 use crate::client::Writers;
 use crate::plan::plan;
 use crate::settings::{Action, TableName, check_table_name};
-use crate::table::Batch;
 
 pub(crate) struct LakeSink {
     writers: Arc<Writers>,

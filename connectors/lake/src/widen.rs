@@ -72,7 +72,7 @@ pub(crate) fn widen(
 }
 
 /// A whole file; one is at most a batch of rows.
-fn read(path: &Path) -> Result<RecordBatch, Error> {
+pub(crate) fn read(path: &Path) -> Result<RecordBatch, Error> {
     let failed = |error: &dyn std::fmt::Display| {
         Error::temporary(ErrorKind::Protocol, format!("reading {}: {error}", path.display()))
     };
@@ -124,20 +124,23 @@ fn entry(
         ..CommitInfo::default()
     };
     let mut entries = vec![Entry::CommitInfo(info), Entry::Metadata(metadata.clone())];
-    entries.extend(removed.iter().map(|file| {
-        let relative = Path::new(&file.path).strip_prefix(table).unwrap_or_else(|_| Path::new(&file.path));
-        Entry::Remove(Remove {
-            path: relative.to_string_lossy().into_owned(),
-            data_change: false,
-            deletion_timestamp: Some(now),
-            extended_file_metadata: Some(true),
-            partition_values: Some(file.partition.iter().cloned().collect()),
-            size: i64::try_from(file.bytes).ok(),
-            ..Remove::default()
-        })
-    }));
+    entries.extend(removed.iter().map(|file| remove(table, file, now)));
     entries.extend(written.iter().map(|file| Entry::Add(file.to_add(now, false))));
     commit::lines(&entries).map(|lines| lines.join("\n"))
+}
+
+/// A file that leaves the table although its rows stay.
+pub(crate) fn remove(table: &Path, file: &DataFile, now_ms: i64) -> Entry {
+    let relative = Path::new(&file.path).strip_prefix(table).unwrap_or_else(|_| Path::new(&file.path));
+    Entry::Remove(Remove {
+        path: relative.to_string_lossy().into_owned(),
+        data_change: false,
+        deletion_timestamp: Some(now_ms),
+        extended_file_metadata: Some(true),
+        partition_values: Some(file.partition.iter().cloned().collect()),
+        size: i64::try_from(file.bytes).ok(),
+        ..Remove::default()
+    })
 }
 
 impl Written {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic")]
 
 mod conformance;
+mod upkeep;
 
 use std::collections::BTreeMap;
 use std::path::Path;
