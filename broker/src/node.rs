@@ -227,12 +227,18 @@ impl Core {
 
     /// Keeps a retained message, or clears its topic; `true`: the log is to know it.
     fn retain(&self, message: &Arc<Message>) -> bool {
-        let (stored, superseded) = {
+        let stored = {
             let mut retained = self.retained.write();
             let count = retained.len();
             let stored = retained.store(message, self.settings.retained_limits());
+            // The message that a refused one supersedes is gone all the same, and must not come back with a restart. Told
+            // under the lock, so that a newer message of the topic comes after it in the log.
+            let superseded = stored != router::Stored::Yes && retained.len() < count;
+            if superseded && self.durable.as_ref().is_some_and(|durable| durable.retained) {
+                self.tell(Record::Unretain { topics: vec![message.topic.clone()] });
+            }
             // The lock must be gone before the stat asks for it again.
-            (stored, retained.len() < count)
+            stored
         };
         let refused = match stored {
             router::Stored::Yes => {
@@ -244,10 +250,6 @@ impl Core {
             router::Stored::TooLarge => Dropped::RetainedTooLarge,
         };
         self.counters.dropped(refused, 1);
-        // The message it supersedes is gone all the same, and must not come back with a restart.
-        if superseded && self.durable.as_ref().is_some_and(|durable| durable.retained) {
-            self.tell(Record::Unretain { topics: vec![message.topic.clone()] });
-        }
         false
     }
 

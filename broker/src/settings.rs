@@ -150,7 +150,7 @@ pub struct Settings {
     /// Longest time a trace runs, seconds; also what it runs when nobody says. Default 3,600.
     pub trace_duration_max_secs: u32,
     /// Topics whose messages overtake others in the queue of a session, with their priority (manual §5.11
-    /// `mqueue_priorities`). Default none: every queue is first in, first out.
+    /// `mqueue_priorities`). Default none: every queue is first in, first out. Those of durable sessions are so in any case.
     pub queue_priorities: BTreeMap<String, u8>,
     /// Priority of all other topics. Default 0, the lowest.
     pub queue_priority_default: u8,

@@ -28,6 +28,12 @@ pub(crate) enum Added {
 }
 
 impl Core {
+    /// The options a subscription gets: with `ignore_loop_deliver` nobody gets its own messages, whatever was asked for.
+    pub(crate) fn own_options(&self, filter: &str, options: SubscribeOptions) -> SubscribeOptions {
+        let no_local = options.no_local || self.settings.ignore_loop_deliver && split_share(filter).is_none();
+        SubscribeOptions { no_local, ..options }
+    }
+
     /// Subscribes a session. Its lock is held until the trie knows: a session that ends meanwhile would leave the
     /// subscription behind.
     pub(crate) fn add_subscription(

@@ -160,7 +160,7 @@ sections! {
         write_stall: Duration = "30s",
         /// After an error, how long the server waits for the client to read the DISCONNECT.
         linger: Duration = "1s",
-        /// Topics whose messages overtake others in a session's queue, as `topic=priority` with a priority up to 255 (manual §5.11 `mqueue_priorities`).
+        /// Topics whose messages overtake others in a session's queue, as `topic=priority` with a priority up to 255 (manual §5.11 `mqueue_priorities`). Queues of durable sessions stay first in, first out.
         queue_priorities: Named<u8> = "",
         /// Priority of all other topics; 0 is the lowest.
         queue_priority_default: u8 = "0",

@@ -49,7 +49,7 @@ impl Connection {
                 reasons.push(Reason::TOPIC_FILTER_INVALID);
                 continue;
             };
-            let options = self.own_options(&filter, options);
+            let options = self.core.own_options(&filter, options);
             let outcome = self.subscribe_one(&filter, Subscribed { options, identifier }, &wanted).await;
             reasons.push(match outcome {
                 Ok(is_new) => {
@@ -90,7 +90,7 @@ impl Connection {
             if self.entry.inner.lock().subscriptions.contains_key(&filter) {
                 continue;
             }
-            let options = self.own_options(&filter, SubscribeOptions::of_qos(*qos));
+            let options = self.core.own_options(&filter, SubscribeOptions::of_qos(*qos));
             let subscribed = Subscribed { options, identifier: None };
             // Not the client's wish: being denied it is no fault of its own.
             let Ok(is_new) = self.subscribe_one(&filter, subscribed, &[]).await else { continue };
@@ -114,13 +114,6 @@ impl Connection {
             Err(Unstored::Full) => Ok(false),
             Err(Unstored::Unknown) => Err(End::Server(Reason::IMPLEMENTATION_SPECIFIC_ERROR)),
         }
-    }
-
-    /// The options a subscription gets: with `ignore_loop_deliver` nobody gets its own messages, whatever it asked for.
-    fn own_options(&self, filter: &str, options: SubscribeOptions) -> SubscribeOptions {
-        let is_shared = effective_filter(filter).len() < filter.len();
-        let no_local = options.no_local || self.core.settings.ignore_loop_deliver && !is_shared;
-        SubscribeOptions { no_local, ..options }
     }
 
     /// Takes one subscription in, after `before` of the same packet; `true`: it is new. That of a durable session is not in

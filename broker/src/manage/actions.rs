@@ -40,7 +40,7 @@ impl Core {
             return Err(ManageError::InvalidFilter("it has more levels than mqtt.topic_levels_max".to_owned()));
         }
         let entry = self.registry.get(client_id).ok_or(ManageError::NoSuchClient)?;
-        let (name, options) = (Str::new(filter), SubscribeOptions::of_qos(qos));
+        let (name, options) = (Str::new(filter), self.own_options(filter, SubscribeOptions::of_qos(qos)));
         match self.add_subscription(&entry, &name, options, None) {
             Added::New | Added::Replaced => {}
             Added::Full => return Err(ManageError::TooManySubscriptions),
